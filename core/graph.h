@@ -1,0 +1,29 @@
+/* graph.h - what shape rules, compositions and gradients are written with: the core's side of dl_host's functions.
+ *
+ * A shape rule (infer) reads descriptors and sets outputs. A composition or a gradient emits calls into a dl_graph; an error
+ * sticks to the graph, so no emit needs a check: later emits do nothing and the caller of the function reads the status. */
+#ifndef DL_CORE_GRAPH_H
+#define DL_CORE_GRAPH_H
+#include "dlrun/dlrun.h"
+#include "dlrun/plugin.h"
+
+/* ---- infer ------------------------------------------------------------------------------------------------------------- */
+
+/* Shape and type of output k. Where the caller gave `out` (frame->out[k]->storage is set) the two are compared by the dispatcher. */
+dl_status dl_set_out(dl_frame *, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape);
+/* A view of in[0]: strides in elements; byte_offset is absolute, that is from the start of the storage. */
+dl_status dl_set_view(dl_frame *, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides, uint64_t byte_offset);
+
+/* ---- compose and grad -------------------------------------------------------------------------------------------------- */
+
+dl_value dl_graph_in(dl_graph *, uint32_t k);
+dl_value dl_graph_out(dl_graph *, uint32_t k);    /* grad only: a saved output */
+dl_value dl_graph_grad(dl_graph *, uint32_t k);   /* grad only: the gradient of output k; DL_NO_VALUE where it is zero */
+int32_t dl_graph_needs(dl_graph *, uint32_t k);   /* grad only: does input k need a gradient? */
+dl_value dl_emit(dl_graph *, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *, uint32_t n_attr);
+dl_value dl_emit_out(dl_graph *, dl_value first, uint32_t k); /* output k of the call whose dl_emit gave `first` */
+const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);       /* shape and type; NULL after an error */
+void dl_graph_returns(dl_graph *, uint32_t k, dl_value);      /* compose: output k; grad: the gradient of input k */
+void dl_graph_fail(dl_graph *, dl_status);                    /* makes a status stick; its message has been left already */
+dl_status dl_graph_status(const dl_graph *);
+#endif

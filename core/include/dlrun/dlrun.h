@@ -224,18 +224,21 @@ DL_API dl_status dl_custom_record_c(const char *name, dl_custom_backward backwar
 /* ---- segments: Torch7's updateGradInput / accGradParameters (core/segment.c) ------------------------------------------ */
 
 /* The tape of one module's last forward. begin starts recording on this thread (nesting allowed) with `in` cut from any outer
- * tape: proxies[k] are aliases of in[k] that require gradients (where the dtype is floating) and must be used in their
- * place. Leaves met while recording (parameters, proxies) are read live at backward time, without version checks. */
+ * tape: proxies[k] (empty descriptors, the caller clears them) are aliases of in[k] that require gradients where the dtype is
+ * floating, and must be used in their place. params that are not leaves yet become such until end. Leaves met while recording
+ * (params, proxies) are read live at backward time, without version checks. */
 typedef struct dl_segment dl_segment;
-DL_API dl_status dl_segment_begin(const dl_tensor *const *in, dl_tensor *const *proxies, int32_t n_in, dl_segment **segment);
-/* Ends recording and keeps the outputs' graph; out[k] are replaced by tensors that are not on the tape. */
+DL_API dl_status dl_segment_begin(const dl_tensor *const *in, dl_tensor *const *proxies, int32_t n_in, dl_tensor *const *params,
+                                  int32_t n_params, dl_segment **segment);
+/* Ends recording; keeps the outputs' graph and takes the outputs off the tape (out[k] stay valid tensors). n_out 0 after an
+ * error in between: recording is restored and the segment holds nothing. */
 DL_API dl_status dl_segment_end(dl_segment *, dl_tensor *const *out, int32_t n_out);
-/* One run, repeatable: in[k] replace the saved inputs; gradients of outputs -> gradients of inputs (grad_in NULL: not wanted) and of
- * `params` leaves (grad_params NULL or n_params 0: not wanted). All are computed before any is returned. */
-DL_API dl_status dl_segment_backward_begin(dl_segment *, const dl_tensor *const *in, const dl_tensor *const *grad_out,
-                                           const dl_tensor *const *params, int32_t n_params, int32_t want_inputs,
-                                           dl_backward_run **run);
-/* Then dl_backward_step and dl_backward_end as above; out[] is the inputs' gradients (if wanted) followed by the params'. */
+/* One run, repeatable in any order: in[k] (NULL: keep) replace the saved inputs, params[k] the saved parameters, both in the
+ * order of begin; grad_out[k] NULL is zero. want: which gradients. Then dl_backward_step and dl_backward_end as above, whose
+ * out[] are the wanted ones: the inputs' (if wanted) followed by the params'; all are computed before any is returned. */
+enum { DL_WANT_INPUTS = 1, DL_WANT_PARAMS = 2 };
+DL_API dl_status dl_segment_backward_begin(dl_segment *, const dl_tensor *const *in, const dl_tensor *const *params,
+                                           const dl_tensor *const *grad_out, int32_t want, dl_backward_run **run);
 DL_API void dl_segment_free(dl_segment *);
 
 /* ---- capture and replay (core/capture.c) ------------------------------------------------------------------------------ */

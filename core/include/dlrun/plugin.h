@@ -131,7 +131,7 @@ typedef struct dl_prog {
  *   attr     in signature order, defaults filled in; list lengths of Tensor[] arguments: (n_in - single tensors) / lists.
  *   prog     the op's program for pointwise kernels, else NULL.
  *   epilogue a one-input program to apply to each element of out[0] before it is stored, or NULL. epilogue_attr are its
- *            scalar attributes. A kernel that cannot refuses in prepare; the core then runs it afterwards.
+ *            scalar attributes. Only kernels flagged DL_KERNEL_EPILOGUE see one, and may refuse it in prepare.
  *   random   Philox key and call number for ops flagged RANDOM; element number = logical row-major index of the output. */
 typedef struct dl_frame {
     uint32_t size;
@@ -211,6 +211,11 @@ typedef struct dl_plan {
     int32_t sharing;        /* DL_PLAN_PER_* */
 } dl_plan;
 
+/* Kernel flags. */
+enum {
+    DL_KERNEL_EPILOGUE = 1, /* applies frame->epilogue; others never see one: the core runs it after them */
+};
+
 /* One way to compute an op on a backend. The core asks kernels of an op by falling priority until one does not refuse. */
 typedef struct dl_kernel {
     uint32_t size;
@@ -224,6 +229,7 @@ typedef struct dl_kernel {
      * out of range) are DL_INVALID with a message. */
     dl_status (*run)(const dl_frame *, const dl_plan *);
     void *user;
+    uint32_t flags; /* DL_KERNEL_* */
 } dl_kernel;
 
 /* ---- backends ------------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,9 @@
 /* cpu.h - what the files of the CPU backend share.
  *
- * backends/cpu/kernels/<family>.c is compiled once per instruction set (baseline, AVX2+FMA, AVX-512), with CPU_ISA naming its one external
- * function: register_<family>. Everything else in such a file is static. backends/cpu/<file>.c is compiled once.
- * families.def lists the families; cpu.c registers those of the instruction set chosen at start. */
+ * backends/cpu/kernels/<family>.c is compiled once per instruction set (baseline, AVX2+FMA, AVX-512), with CPU_ISA naming its
+ * one external function, `dl_status CPU_ISA(register_<family>)(void)`. Everything else in such a file is static, or named
+ * with CPU_ISA too. backends/cpu/<file>.c is compiled once. families.def lists the families; cpu.c registers those of the
+ * instruction set chosen at start. */
 #ifndef CPU_H
 #define CPU_H
 #include "dlrun/plugin.h"
@@ -23,10 +24,18 @@ const char *cpu_isa_name(cpu_isa_level);
 
 /* ---- threads (parallel.c): one pool, libgomp's; see DESIGN section 11 ------------------------------------------------- */
 int32_t cpu_threads(int32_t n); /* sets (n > 0); returns the number in force */
-/* Calls body(context, begin, end) over [0, n) in chunks of at least `grain`, on the pool if more than one chunk comes out and this is the thread
- * that owns the pool, else serially. Chunk borders depend only on n, grain and the thread count. */
+/* Calls body(context, begin, end) over [0, n) in chunks of at least `grain`, on the pool if more than one chunk comes out and this is
+ * the thread that owns the pool (the one that loaded the backend), else serially. Chunk borders depend only on n, grain and
+ * the thread count. A call from inside a body runs serially. */
 void cpu_parallel(int64_t n, int64_t grain, void (*body)(void *context, int64_t begin, int64_t end), void *context);
 enum { CPU_GRAIN = 32768 }; /* elements of cheap pointwise work worth a thread */
+/* To be called before a library that uses libgomp by itself (oneDNN, OpenBLAS): keeps it serial on threads that do not own the
+ * pool. Returns the number of threads it will use. */
+int32_t cpu_library_threads(void);
+
+/* ---- registration (cpu.c) ---------------------------------------------------------------------------------------------- */
+#define CPU_KERNEL(op, prepare, run) {sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL}
+dl_status cpu_add_kernels(const dl_kernel *kernels, size_t n); /* static tables of CPU_KERNEL rows */
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------------- */
 static inline void *cpu_data(const dl_tensor *t) { return (char *)t->data + t->byte_offset; }

@@ -71,8 +71,8 @@ typedef struct dl_identity {
         char owner[8];                                                                                                         \
         dl_identity identity;                                                                                                  \
     } dl_identity_note;                                                                                                        \
-    __attribute__((section(".note.dlrun"), used, aligned(4), visibility("default"))) extern const dl_identity_note             \
-        dl_plugin_identity;                                                                                                    \
+    extern const dl_identity_note dl_plugin_identity;                                                                          \
+    __attribute__((section(".note.dlrun"), used, aligned(4), visibility("default")))                                           \
     const dl_identity_note dl_plugin_identity = {                                                                              \
         sizeof DL_NOTE_OWNER,                                                                                                  \
         sizeof(dl_identity),                                                                                                   \

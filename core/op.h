@@ -51,7 +51,8 @@ typedef struct dl_op {
  * it then waits. */
 dl_status dl_op_add(const dl_op_def *, const char *plugin);
 dl_status dl_kernel_add(const dl_kernel *, const char *plugin);
-void dl_ops_register_builtin(void); /* ops.def and pointwise.def; core/builtin.c */
+dl_status dl_ops_register_builtin(void); /* ops.def and pointwise.def; core/builtin.c */
+dl_status dl_op_publish(dl_op *);         /* a ready-made op (gradients of pointwise ops): owned by the registry if DL_OK */
 
 dl_op *dl_op_at(int32_t id); /* NULL: no such op */
 dl_op *dl_op_named(const char *name);

@@ -34,7 +34,8 @@ enum { CPU_GRAIN = 32768 }; /* elements of cheap pointwise work worth a thread *
 int32_t cpu_library_threads(void);
 
 /* ---- registration (cpu.c) ---------------------------------------------------------------------------------------------- */
-#define CPU_KERNEL(op, prepare, run) {sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL}
+#define CPU_KERNEL(op, prepare, run) {sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, 0}
+#define CPU_KERNEL_EPILOGUE(op, prepare, run) {sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, DL_KERNEL_EPILOGUE}
 dl_status cpu_add_kernels(const dl_kernel *kernels, size_t n); /* static tables of CPU_KERNEL rows */
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------------- */

@@ -10,9 +10,6 @@ dl_status dl_failf(dl_status code, const char *format, ...) __attribute__((forma
 /* Puts "prefix: " before this thread's message (used where a caller knows more: the op's name, the plugin's file). */
 dl_status dl_fail_context(dl_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Takes the pending interrupt: 1 once after dl_interrupt(). */
-int32_t dl_take_interrupt(void);
-
 /* Evaluates a call; returns its status from the current function if it failed. */
 #define DL_TRY(call)                                                                                                           \
     do {                                                                                                                       \

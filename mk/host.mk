@@ -10,7 +10,7 @@ host: $(if $(HOST_SRC),$(DLRUN))
 examples: $(EXAMPLES)
 
 # Lua's C modules take the lua_* functions from the program, hence the exports.
-$(HOST_OBJ): EXTRA_CFLAGS = $(LUAJIT_CFLAGS) -DDL_BUILD_DIR='"$(notdir $(abspath $(BUILD)))"'
+$(HOST_OBJ): EXTRA_CFLAGS = $(LUAJIT_CFLAGS) -DDL_SOURCE_DIR='"$(CURDIR)"'
 $(DLRUN): $(HOST_OBJ) $(LIBDLRUN)
 	@mkdir -p $(@D)
 	$(say)$(CC) $(LDFLAGS) -rdynamic -o $@ $(HOST_OBJ) -L$(BUILD)/lib -ldlrun -Wl,-rpath,'$$ORIGIN/../lib' $(LUAJIT_LIBS) -lm -ldl

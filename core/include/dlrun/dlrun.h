@@ -29,6 +29,7 @@ DL_API const char *dl_last_error(void);                 /* this thread's latest 
 DL_API dl_status dl_fail(dl_status code, const char *message); /* sets that message (copied), returns code */
 DL_API void dl_interrupt(void);                         /* async-signal-safe: the next dl_call returns DL_INTERRUPTED, once */
 DL_API int32_t dl_interrupted(void);                    /* is an interrupt pending? */
+DL_API int32_t dl_take_interrupt(void);                 /* the same, and forgets it */
 
 /* ---- dtypes (core/dtype.c) ------------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,12 @@
+/* host.h - what the files of the dlrun program share. */
+#ifndef DL_MAIN_HOST_H
+#define DL_MAIN_HOST_H
+#include <lua.h>
+
+/* From now on the first Ctrl-C raises the error "interrupted" in L (or ends the running operation), the second ends the process
+ * with status 130. */
+void host_catch_interrupt(lua_State *L);
+
+/* Lua: was there a Ctrl-C since the last time it was asked? Then it is forgotten, so that what follows runs undisturbed. */
+int host_take_interrupt(lua_State *L);
+#endif

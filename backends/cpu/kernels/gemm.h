@@ -1,0 +1,213 @@
+/* gemm.h - the matrix product's inner parts, a template over the element type: C (m x n) = A (m x k) * B (k x n).
+ *
+ * matmul.c includes it once with GEMM_T float and once with double; GEMM(name) makes the names.
+ *
+ * C is cut into tiles of at most GEMM_ROWS rows times GEMM_VECTORS vectors of columns, held in registers over the whole loop
+ * over k: A's elements are broadcast, B's rows are loaded as vectors. (Goto & van de Geijn, "Anatomy of high-performance
+ * matrix multiplication", ACM TOMS 2008.) Where B's columns do not lie side by side, or its rows lie too far apart for the
+ * caches, it is first packed into panels, one tile wide and k high; A likewise into strips, one tile high. The last panel is
+ * packed and padded with zeros whenever n is not a whole number of vectors, so that tiles load whole vectors only. */
+
+typedef GEMM_T GEMM(vector) __attribute__((vector_size(CPU_VECTOR), may_alias));
+typedef GEMM_T GEMM(unaligned) __attribute__((vector_size(CPU_VECTOR), aligned(GEMM_BYTES), may_alias));
+enum { GEMM(lanes) = CPU_VECTOR / GEMM_BYTES, GEMM(width) = GEMM_VECTORS * GEMM(lanes) };
+
+static inline __attribute__((always_inline)) GEMM(vector)
+    GEMM(fma)(GEMM(vector) a, GEMM(vector) b, GEMM(vector) c) {
+#if defined(__AVX512F__) && GEMM_BYTES == 4
+    return (GEMM(vector))_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX512F__)
+    return (GEMM(vector))_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(__FMA__) && GEMM_BYTES == 4
+    return (GEMM(vector))_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__FMA__)
+    return (GEMM(vector))_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* One tile: c[r][v] (+)= sum over k of a[r * a_row + k * a_col] * b[k * b_row + v]. rows and vectors are constants where it is
+ * inlined, so acc lives in registers. */
+static inline __attribute__((always_inline)) void GEMM(tile)(int rows, int vectors, int64_t k, const GEMM_T *a, int64_t a_row,
+                                                             int64_t a_col, const GEMM_T *b, int64_t b_row, GEMM_T *c,
+                                                             int64_t c_row, int accumulate) {
+    GEMM(vector) acc[GEMM_ROWS][GEMM_VECTORS];
+    GEMM_UNROLL
+    for (int r = 0; r < rows; r++) {
+        GEMM_UNROLL
+        for (int v = 0; v < vectors; v++)
+            acc[r][v] = accumulate ? (GEMM(vector))*(const GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes)) : (GEMM(vector)){0};
+    }
+    for (int64_t i = 0; i < k; i++, a += a_col, b += b_row) {
+        GEMM(vector) row[GEMM_VECTORS];
+        GEMM_UNROLL
+        for (int v = 0; v < vectors; v++) row[v] = *(const GEMM(unaligned) *)(b + v * GEMM(lanes));
+        GEMM_UNROLL
+        for (int r = 0; r < rows; r++) {
+            const GEMM(vector) x = a[r * a_row] - (GEMM(vector)){0};
+            GEMM_UNROLL
+            for (int v = 0; v < vectors; v++) acc[r][v] = GEMM(fma)(x, row[v], acc[r][v]);
+        }
+    }
+    GEMM_UNROLL
+    for (int r = 0; r < rows; r++) {
+        GEMM_UNROLL
+        for (int v = 0; v < vectors; v++) *(GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes)) = acc[r][v];
+    }
+}
+
+#define GEMM_TILE(R, V)                                                                                                        \
+    static void GEMM(tile_##R##_##V)(int64_t k, const GEMM_T *a, int64_t a_row, int64_t a_col, const GEMM_T *b, int64_t b_row, \
+                                     GEMM_T *c, int64_t c_row, int accumulate) {                                               \
+        GEMM(tile)(R, V, k, a, a_row, a_col, b, b_row, c, c_row, accumulate);                                                  \
+    }
+GEMM_EVERY_TILE(GEMM_TILE)
+#undef GEMM_TILE
+
+typedef void GEMM(tile_fn)(int64_t, const GEMM_T *, int64_t, int64_t, const GEMM_T *, int64_t, GEMM_T *, int64_t, int);
+static GEMM(tile_fn) *const GEMM(tiles)[GEMM_ROWS + 1][GEMM_VECTORS + 1] = {
+#define GEMM_TILE(R, V) [R][V] = GEMM(tile_##R##_##V),
+    GEMM_EVERY_TILE(GEMM_TILE)
+#undef GEMM_TILE
+};
+
+/* Element i of a matrix of any type this template computes, and back. */
+static inline __attribute__((always_inline)) GEMM_T GEMM(load)(const void *p, int64_t i, dl_dtype type) {
+#if GEMM_BYTES == 4
+    if (type == DL_F16) return cpu_f16_to_f32(((const uint16_t *)p)[i]);
+    if (type == DL_BF16) return cpu_bf16_to_f32(((const uint16_t *)p)[i]);
+#endif
+    (void)type;
+    return ((const GEMM_T *)p)[i];
+}
+static inline __attribute__((always_inline)) void GEMM(store)(void *p, int64_t i, dl_dtype type, GEMM_T x) {
+#if GEMM_BYTES == 4
+    if (type == DL_F16) {
+        ((uint16_t *)p)[i] = cpu_f32_to_f16(x);
+        return;
+    }
+    if (type == DL_BF16) {
+        ((uint16_t *)p)[i] = cpu_f32_to_bf16(x);
+        return;
+    }
+#endif
+    (void)type;
+    ((GEMM_T *)p)[i] = x;
+}
+
+/* packed[j * width + i] = source[i * along + j * deep] for i < count, 0 up to width; j < k. */
+static inline __attribute__((always_inline)) void GEMM(pack_as)(const void *source, dl_dtype type, int64_t along, int64_t deep,
+                                                                int64_t count, int64_t width, int64_t k, GEMM_T *packed) {
+    enum { block = 16 }; /* of k: one cache line of a source that runs along k */
+    for (int64_t j0 = 0; j0 < k; j0 += block) {
+        const int64_t j1 = j0 + block < k ? j0 + block : k;
+        if (along == 1) {
+            for (int64_t j = j0; j < j1; j++)
+                for (int64_t i = 0; i < count; i++) packed[j * width + i] = GEMM(load)(source, i + j * deep, type);
+        } else {
+            for (int64_t i = 0; i < count; i++)
+                for (int64_t j = j0; j < j1; j++) packed[j * width + i] = GEMM(load)(source, i * along + j * deep, type);
+        }
+        for (int64_t j = j0; j < j1; j++)
+            for (int64_t i = count; i < width; i++) packed[j * width + i] = 0;
+    }
+}
+static void GEMM(pack)(const void *source, dl_dtype type, int64_t along, int64_t deep, int64_t count, int64_t width, int64_t k,
+                       GEMM_T *packed) {
+#if GEMM_BYTES == 4
+    if (type == DL_F16) {
+        GEMM(pack_as)(source, DL_F16, along, deep, count, width, k, packed);
+        return;
+    }
+    if (type == DL_BF16) {
+        GEMM(pack_as)(source, DL_BF16, along, deep, count, width, k, packed);
+        return;
+    }
+#endif
+    (void)type;
+    GEMM(pack_as)(source, GEMM_TYPE, along, deep, count, width, k, packed);
+}
+
+/* Packs strips s0..s1 of A and panels p0..p1 of B, those that are to be packed. */
+static void GEMM(pack_parts)(const gemm *g, const gemm_data *d, int64_t s0, int64_t s1, int64_t p0, int64_t p1) {
+    if (g->pack_a)
+        for (int64_t s = s0; s < s1; s++) {
+            const int64_t row = gemm_strip(g, s), rows = gemm_strip(g, s + 1) - row;
+            GEMM(pack)((const char *)d->a + row * g->a_row * dl_bytes(g->type), g->type, g->a_row, g->a_col, rows, rows, g->k,
+                       (GEMM_T *)d->packed_a + row * g->k);
+        }
+    for (int64_t p = p0 > g->first_packed ? p0 : g->first_packed; p < p1; p++) {
+        const int64_t v = gemm_panel(g, p), column = v * GEMM(lanes), width = (gemm_panel(g, p + 1) - v) * GEMM(lanes);
+        const int64_t count = g->n - column < width ? g->n - column : width;
+        GEMM(pack)((const char *)d->b + column * g->b_col * dl_bytes(g->type), g->type, g->b_col, g->b_row, count, width, g->k,
+                   (GEMM_T *)d->packed_b + (v - gemm_panel(g, g->first_packed)) * GEMM(lanes) * g->k);
+    }
+}
+
+/* Scales, adds, applies the epilogue to and stores a finished block of rows x columns whose rows lie `width` apart. */
+static void GEMM(finish)(const gemm_data *d, GEMM_T *block, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                         int64_t width) {
+    const GEMM_T alpha = (GEMM_T)d->alpha, beta = (GEMM_T)d->beta;
+    if (d->alpha != 1)
+        for (int64_t i = 0; i < rows * width; i++) block[i] *= alpha;
+    if (d->add)
+        for (int64_t r = 0; r < rows; r++) {
+            GEMM_T *line = block + r * width;
+            const int64_t first = (row + r) * d->add_row + column * d->add_col;
+            if (d->add_col == 1 && d->type == GEMM_TYPE) {
+                const GEMM_T *add = (const GEMM_T *)d->add + first;
+                for (int64_t i = 0; i < columns; i++) line[i] += beta * add[i];
+            } else {
+                for (int64_t i = 0; i < columns; i++) line[i] += beta * GEMM(load)(d->add, first + i * d->add_col, d->type);
+            }
+        }
+    for (int64_t r = 0; r < rows && d->c_col == 1; r++) {
+        const GEMM_T *line = block + r * width;
+        const int64_t first = (row + r) * d->c_row + column;
+        if (d->type == GEMM_TYPE)
+            memcpy((GEMM_T *)d->c + first, line, (size_t)columns * sizeof *line);
+        else
+            for (int64_t i = 0; i < columns; i++) GEMM(store)(d->c, first + i, d->type, line[i]);
+    }
+    for (int64_t i = 0; i < columns && d->c_col != 1; i++)
+        for (int64_t r = 0; r < rows; r++)
+            GEMM(store)(d->c, (row + r) * d->c_row + (column + i) * d->c_col, d->type, block[r * width + i]);
+}
+
+/* C's part that strips s0..s1 and panels p0..p1 make, all packing done. */
+static void GEMM(multiply)(const gemm *g, const gemm_data *d, int64_t s0, int64_t s1, int64_t p0, int64_t p1) {
+    enum { depth = 2048 / GEMM_BYTES, strips = 96 / GEMM_ROWS }; /* a panel of this depth and the block stay in L2 */
+    _Alignas(64) GEMM_T block[strips * GEMM_ROWS * GEMM(width)];
+    const int plain = !d->add && !d->epilogue && d->alpha == 1 && d->c_col == 1 && d->type == GEMM_TYPE;
+    for (int64_t s = s0; s < s1; s += strips) {
+        const int64_t last = s + strips < s1 ? s + strips : s1, first_row = gemm_strip(g, s);
+        for (int64_t p = p0; p < p1; p++) {
+            const int64_t v = gemm_panel(g, p), vectors = gemm_panel(g, p + 1) - v, column = v * GEMM(lanes);
+            const int64_t width = vectors * GEMM(lanes), columns = g->n - column < width ? g->n - column : width;
+            const int packed = p >= g->first_packed, direct = plain && columns == width;
+            const GEMM_T *b = packed ? (const GEMM_T *)d->packed_b + (v - gemm_panel(g, g->first_packed)) * GEMM(lanes) * g->k
+                                     : (const GEMM_T *)d->b + column;
+            const int64_t b_row = packed ? width : g->b_row, c_row = direct ? d->c_row : width;
+            GEMM_T *c = direct ? (GEMM_T *)d->c + first_row * d->c_row + column : block;
+            int64_t k = 0;
+            do {
+                const int64_t deep = g->k - k < depth ? g->k - k : depth;
+                for (int64_t t = s; t < last; t++) {
+                    const int64_t row = gemm_strip(g, t), rows = gemm_strip(g, t + 1) - row;
+                    const GEMM_T *a = g->pack_a ? (const GEMM_T *)d->packed_a + row * g->k + k * rows
+                                                : (const GEMM_T *)d->a + row * g->a_row + k * g->a_col;
+                    GEMM(tiles)[rows][vectors](deep, a, g->pack_a ? 1 : g->a_row, g->pack_a ? rows : g->a_col, b + k * b_row,
+                                               b_row, c + (row - first_row) * c_row, c_row, k > 0);
+                }
+                k += deep;
+            } while (k < g->k);
+            if (!direct) GEMM(finish)(d, block, first_row, gemm_strip(g, last) - first_row, column, columns, width);
+        }
+    }
+}
+
+#undef GEMM_T
+#undef GEMM_BYTES
+#undef GEMM_TYPE
+#undef GEMM

@@ -14,6 +14,9 @@ dl_status dl_set_out(dl_frame *, uint32_t k, dl_dtype type, int32_t ndim, const 
 /* A view of in[0]: strides in elements; byte_offset is absolute, that is from the start of the storage. */
 dl_status dl_set_view(dl_frame *, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides, uint64_t byte_offset);
 
+/* In run of a DL_OP_SYNC op: makes output k. */
+dl_status dl_alloc_out(const dl_frame *, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape);
+
 /* ---- compose and grad -------------------------------------------------------------------------------------------------- */
 
 dl_value dl_graph_in(dl_graph *, uint32_t k);

@@ -126,7 +126,7 @@ dl_status dl_op_publish(dl_op *op) {
     return status;
 }
 
-dl_status dl_op_add(const dl_op_def *def, const char *plugin) {
+dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     dl_op *op = dl_mem_zero(sizeof *op);
     if (!op) return dl_failf(DL_NOMEM, "out of memory registering an op");
     memcpy(&op->def, def, def->size < sizeof op->def ? def->size : sizeof op->def);
@@ -135,7 +135,15 @@ dl_status dl_op_add(const dl_op_def *def, const char *plugin) {
     dl_status status = dl_signature_parse(def->sig, op);
     if (status == DL_OK) status = check_definition(op);
     if (status == DL_OK) status = parse_saves(op);
-    if (status == DL_OK) status = dl_op_publish(op);
+    if (status == DL_OK) *out = op;
+    else dl_mem(op, 0);
+    return status;
+}
+
+dl_status dl_op_add(const dl_op_def *def, const char *plugin) {
+    dl_op *op;
+    DL_TRY(dl_op_make(def, plugin, &op));
+    dl_status status = dl_op_publish(op);
     if (status != DL_OK) dl_mem(op, 0);
     return status;
 }

@@ -50,6 +50,7 @@ typedef struct dl_op {
 /* Registration, staged by core/plugin.c. Refuse taken names and bad signatures with a sentence. A kernel may come before its op;
  * it then waits. */
 dl_status dl_op_add(const dl_op_def *, const char *plugin);
+dl_status dl_op_make(const dl_op_def *, const char *plugin, dl_op **out); /* the first half of it: checked, not yet published */
 dl_status dl_kernel_add(const dl_kernel *, const char *plugin);
 dl_status dl_ops_register_builtin(void); /* ops.def and pointwise.def; core/builtin.c */
 dl_status dl_op_publish(dl_op *);         /* a ready-made op (gradients of pointwise ops): owned by the registry if DL_OK */

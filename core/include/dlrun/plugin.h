@@ -34,9 +34,22 @@ enum { DL_SANITIZER_NONE = 0, DL_SANITIZER_ADDRESS = 1, DL_SANITIZER_THREAD = 2 
 #define DL_SANITIZER_BUILT DL_SANITIZER_ADDRESS
 #elif defined(__SANITIZE_THREAD__)
 #define DL_SANITIZER_BUILT DL_SANITIZER_THREAD
-#else
+#elif defined(__has_feature) /* clang */
+#if __has_feature(address_sanitizer)
+#define DL_SANITIZER_BUILT DL_SANITIZER_ADDRESS
+#elif __has_feature(thread_sanitizer)
+#define DL_SANITIZER_BUILT DL_SANITIZER_THREAD
+#endif
+#endif
+#ifndef DL_SANITIZER_BUILT
 #define DL_SANITIZER_BUILT DL_SANITIZER_NONE
 #endif
+
+/* Identity flags. */
+enum {
+    DL_PLUGIN_LAZY = 1, /* brings one backend of the plugin's name and nothing else: opened when that is first asked for. All others
+                         * found on the search path are opened by dl_init(). */
+};
 
 /* The constant, pointer-free identity block. */
 typedef struct dl_identity {
@@ -46,7 +59,7 @@ typedef struct dl_identity {
     uint32_t abi_built; /* the minor of the header it was compiled with */
     uint32_t abi_needs; /* the oldest host minor it can live with */
     uint32_t sanitizer;
-    uint32_t reserved;
+    uint32_t flags; /* DL_PLUGIN_* */
     uint64_t isa;
     char name[32];
     char version[16];
@@ -66,6 +79,8 @@ typedef struct dl_identity {
 
 /* Put once, at file scope, in one source file: DL_PLUGIN_IDENTITY("name", "1.0.0", 0 or DL_ISA_* bits) */
 #define DL_PLUGIN_IDENTITY(plugin_name, plugin_version, isa_bits)                                                              \
+    DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, 0)
+#define DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, flag_bits)                                                              \
     typedef struct dl_identity_note {                                                                                          \
         uint32_t name_bytes, data_bytes, type;                                                                                 \
         char owner[8];                                                                                                         \
@@ -84,7 +99,7 @@ typedef struct dl_identity {
          DL_ABI_MINOR,                                                                                                         \
          0,                                                                                                                    \
          DL_SANITIZER_BUILT,                                                                                                   \
-         0,                                                                                                                    \
+         flag_bits,                                                                                                            \
          isa_bits,                                                                                                             \
          plugin_name,                                                                                                          \
          plugin_version,                                                                                                       \

@@ -1,7 +1,14 @@
 /* graph.h - what shape rules, compositions and gradients are written with: the core's side of dl_host's functions.
  *
  * A shape rule (infer) reads descriptors and sets outputs. A composition or a gradient emits calls into a dl_graph; an error
- * sticks to the graph, so no emit needs a check: later emits do nothing and the caller of the function reads the status. */
+ * sticks to the graph, so no emit needs a check: later emits do nothing and the caller of the function reads the status.
+ *
+ * Contract with the dispatcher and the tape:
+ *   - Messages of these functions do not name the op: the dispatcher puts "op: " in front (dl_fail_context).
+ *   - frame->in[k] and frame->out[k] have shape, strides and type in compose and grad too, for tensors that were not saved as
+ *     well (data and storage are then NULL); an absent optional is NULL.
+ *   - What a graph emits without inputs (full, arange) lies on the device of the frame.
+ *   - returns may get the incoming gradient itself, or one value for two inputs: values are never written in place. */
 #ifndef DL_CORE_GRAPH_H
 #define DL_CORE_GRAPH_H
 #include "dlrun/dlrun.h"

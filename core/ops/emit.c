@@ -1,0 +1,64 @@
+/* emit.c - see emit.h. */
+#include "core/ops/emit.h"
+
+dl_value e_zeros(dl_graph *g, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    return emit0(g, "full", ATTRS(DL_INTS(shape, ndim), DL_INT(0), DL_INT(type)));
+}
+
+dl_value e_constant(dl_graph *g, dl_value like, double x) {
+    const dl_tensor *t = dl_graph_tensor(g, like);
+    return t ? emit0(g, "full", ATTRS(DL_INTS(NULL, 0), DL_FLOAT(x), DL_INT(t->type))) : DL_NO_VALUE;
+}
+
+dl_value e_scale(dl_graph *g, dl_value x, double by) { return by == 1 ? x : e_mul(g, x, e_constant(g, x, by)); }
+
+dl_value e_equals(dl_graph *g, dl_value x, double y) { return e_eq(g, x, e_constant(g, x, y)); }
+
+dl_value e_cast(dl_graph *g, dl_value x, dl_dtype type) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    return !t || t->type == type ? x : emit1(g, "copy", x, ATTRS(DL_INT(type)));
+}
+
+static int has_shape(dl_graph *g, dl_value x, int32_t ndim, const int64_t *shape) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    if (!t || t->ndim != ndim) return !t;
+    for (int32_t d = 0; d < ndim; d++)
+        if (t->shape[d] != shape[d]) return 0;
+    return 1;
+}
+
+dl_value e_reshape(dl_graph *g, dl_value x, int32_t ndim, const int64_t *shape) {
+    return has_shape(g, x, ndim, shape) ? x : emit1(g, "reshape", x, ATTRS(DL_INTS(shape, ndim)));
+}
+
+dl_value e_expand(dl_graph *g, dl_value x, int32_t ndim, const int64_t *shape) {
+    return has_shape(g, x, ndim, shape) ? x : emit1(g, "expand", x, ATTRS(DL_INTS(shape, ndim)));
+}
+
+dl_value e_sum_to(dl_graph *g, dl_value x, int32_t ndim, const int64_t *shape) {
+    return has_shape(g, x, ndim, shape) ? x : emit1(g, "sum_to", x, ATTRS(DL_INTS(shape, ndim)));
+}
+
+dl_value e_transpose(dl_graph *g, dl_value x) { return emit1(g, "transpose", x, ATTRS(DL_INT(-1), DL_INT(-2))); }
+
+dl_value e_flip(dl_graph *g, dl_value x, int32_t dim) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    if (!t || t->ndim == 0) return x;
+    int64_t n = t->shape[dim];
+    dl_value backwards = emit0(g, "arange", ATTRS(DL_INT(n - 1), DL_INT(-1), DL_INT(n), DL_INT(DL_I64)));
+    return emit2(g, "index_select", x, backwards, ATTRS(DL_INT(dim)));
+}
+
+dl_value e_sum(dl_graph *g, dl_value x, int32_t dim, int keepdim) {
+    int64_t d = dim;
+    return emit1(g, "sum", x, ATTRS(DL_INTS(&d, 1), DL_INT(keepdim)));
+}
+
+dl_value e_reduce(dl_graph *g, const char *op, dl_value x, uint32_t mask) {
+    int64_t dims[DL_MAX_DIMS];
+    int32_t n = 0;
+    for (int32_t d = 0; d < DL_MAX_DIMS; d++)
+        if (mask >> d & 1) dims[n++] = d;
+    /* An empty list would mean all dimensions, and a 0-dim tensor has nothing to reduce. */
+    return n ? emit1(g, op, x, ATTRS(DL_INTS(dims, n), DL_INT(1))) : x;
+}

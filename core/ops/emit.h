@@ -1,0 +1,65 @@
+/* emit.h - short names for what compositions and gradients emit, so that a formula reads like one. */
+#ifndef DL_OPS_EMIT_H
+#define DL_OPS_EMIT_H
+#include "core/ops/rules.h"
+
+/* ---- attributes ----------------------------------------------------------------------------------------------------------- */
+
+#define DL_INT(x) ((dl_attr){.kind = DL_ATTR_INT, .v.i = (x)})
+#define DL_FLOAT(x) ((dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (x)})
+#define DL_INTS(p, count) ((dl_attr){.kind = DL_ATTR_INTS, .n = (int32_t)(count), .v.iv = (p)})
+/* The last two arguments of the functions below: ATTRS(DL_INT(1), ...) or NO_ATTRS. */
+#define ATTRS(...) (const dl_attr[]){__VA_ARGS__}, sizeof((const dl_attr[]){__VA_ARGS__}) / sizeof(dl_attr)
+#define NO_ATTRS NULL, 0
+
+static inline dl_value emit0(dl_graph *g, const char *op, const dl_attr *attr, uint32_t n) { return dl_emit(g, op, NULL, 0, attr, n); }
+static inline dl_value emit1(dl_graph *g, const char *op, dl_value x, const dl_attr *attr, uint32_t n) {
+    return dl_emit(g, op, &x, 1, attr, n);
+}
+static inline dl_value emit2(dl_graph *g, const char *op, dl_value a, dl_value b, const dl_attr *attr, uint32_t n) {
+    return dl_emit(g, op, (dl_value[]){a, b}, 2, attr, n);
+}
+static inline dl_value emit3(dl_graph *g, const char *op, dl_value a, dl_value b, dl_value c, const dl_attr *attr, uint32_t n) {
+    return dl_emit(g, op, (dl_value[]){a, b, c}, 3, attr, n);
+}
+
+/* ---- pointwise ------------------------------------------------------------------------------------------------------------ */
+
+static inline dl_value e_add(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, NO_ATTRS); }
+static inline dl_value e_sub(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, ATTRS(DL_INT(-1))); }
+static inline dl_value e_mul(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "mul", a, b, NO_ATTRS); }
+static inline dl_value e_div(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "div", a, b, NO_ATTRS); }
+static inline dl_value e_exp(dl_graph *g, dl_value x) { return emit1(g, "exp", x, NO_ATTRS); }
+static inline dl_value e_log(dl_graph *g, dl_value x) { return emit1(g, "log", x, NO_ATTRS); }
+static inline dl_value e_eq(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "eq", a, b, NO_ATTRS); }
+/* condition ? a : b */
+static inline dl_value e_where(dl_graph *g, dl_value condition, dl_value a, dl_value b) {
+    return emit3(g, "where", condition, a, b, NO_ATTRS);
+}
+
+/* ---- constants, each of the dtype and on the device of a value that stands beside it ---------------------------------------- */
+
+dl_value e_constant(dl_graph *, dl_value like, double x); /* 0-dim */
+dl_value e_zeros(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
+static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_zeros(g, t->type, t->ndim, t->shape); }
+dl_value e_scale(dl_graph *, dl_value x, double by); /* x itself for 1 */
+dl_value e_equals(dl_graph *, dl_value x, double y); /* bool: x == y */
+
+/* ---- shapes and reductions -------------------------------------------------------------------------------------------------- */
+
+/* Each gives x itself where there is nothing to do. */
+dl_value e_cast(dl_graph *, dl_value x, dl_dtype);
+dl_value e_reshape(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape);
+dl_value e_expand(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape);
+dl_value e_sum_to(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape);
+static inline dl_value e_sum_like(dl_graph *g, dl_value x, const dl_tensor *t) { return e_sum_to(g, x, t->ndim, t->shape); }
+
+dl_value e_transpose(dl_graph *, dl_value x); /* the last two dimensions */
+dl_value e_flip(dl_graph *, dl_value x, int32_t dim);
+dl_value e_sum(dl_graph *, dl_value x, int32_t dim, int keepdim);
+/* A reduction of op over the dimensions in mask, kept as size 1. */
+dl_value e_reduce(dl_graph *, const char *op, dl_value x, uint32_t mask);
+
+/* An input that is present, else DL_NO_VALUE. */
+static inline dl_value in_if(dl_graph *g, const dl_frame *f, uint32_t k) { return k < f->n_in && f->in[k] ? dl_graph_in(g, k) : DL_NO_VALUE; }
+#endif

@@ -1,0 +1,150 @@
+/* reduce.c - reductions over dimensions: shape rules and compositions. Their gradients are in reduce_grad.c, running sums and
+ * products in scan.c. */
+#include "core/ops/emit.h"
+#include "core/ops/functions.h"
+#include <math.h>
+
+/* ---- shapes --------------------------------------------------------------------------------------------------------------- */
+
+/* Output k: x's shape without the dimensions in mask, or with size 1 there. */
+static dl_status reduced(dl_frame *f, uint32_t k, dl_dtype type, uint32_t mask, int keepdim) {
+    const dl_tensor *x = f->in[0];
+    dl_shape s = {0};
+    for (int32_t d = 0; d < x->ndim; d++) {
+        if (!(mask >> d & 1)) s.size[s.ndim++] = x->shape[d];
+        else if (keepdim) s.size[s.ndim++] = 1;
+    }
+    return out_shape(f, k, type, &s);
+}
+
+/* Attributes `dims` and `keepdim` in places k and keep. */
+static dl_status reduced_by(dl_frame *f, dl_dtype type, uint32_t k, uint32_t keep) {
+    uint32_t mask;
+    DL_TRY(rule_dims(f, k, f->in[0]->ndim, &mask));
+    return reduced(f, 0, type, mask, attr_int(f, keep) != 0);
+}
+
+/* An extremum needs an element along every reduced dimension. */
+static dl_status not_empty(const dl_tensor *x, uint32_t mask) {
+    for (int32_t d = 0; d < x->ndim; d++)
+        if ((mask >> d & 1) && x->shape[d] == 0)
+            return dl_failf(DL_INVALID, "nothing to choose from: dimension %d of %s has size 0", d, shape_text(x).s);
+    return DL_OK;
+}
+
+dl_status infer_sum(dl_frame *f) {
+    dl_dtype type;
+    DL_TRY(rule_dtype(f, 2, accumulated(f->in[0]->type), &type));
+    return reduced_by(f, type, 0, 1);
+}
+
+dl_status infer_prod(dl_frame *f) { return reduced_by(f, accumulated(f->in[0]->type), 0, 1); }
+
+dl_status infer_any(dl_frame *f) { return reduced_by(f, DL_BOOL, 0, 1); }
+
+dl_status infer_mean(dl_frame *f) {
+    DL_TRY(rule_floating(f->in[0]));
+    return reduced_by(f, f->in[0]->type, 0, 1);
+}
+
+dl_status infer_var(dl_frame *f) {
+    DL_TRY(rule_floating(f->in[0]));
+    if (attr_int(f, 1) < 0) return dl_failf(DL_INVALID, "expected a correction of 0 or more, got %lld", (long long)attr_int(f, 1));
+    return reduced_by(f, f->in[0]->type, 0, 2);
+}
+
+dl_status infer_norm(dl_frame *f) {
+    DL_TRY(rule_floating(f->in[0]));
+    if (!(attr_float(f, 0) >= 0)) return dl_failf(DL_INVALID, "expected a norm of 0 or more, got p = %g", attr_float(f, 0));
+    return reduced_by(f, f->in[0]->type, 1, 2);
+}
+
+dl_status infer_amax(dl_frame *f) {
+    uint32_t mask;
+    DL_TRY(rule_dims(f, 0, f->in[0]->ndim, &mask));
+    DL_TRY(not_empty(f->in[0], mask));
+    return reduced(f, 0, f->in[0]->type, mask, attr_int(f, 1) != 0);
+}
+
+dl_status infer_max_dim(dl_frame *f) {
+    const dl_tensor *x = f->in[0];
+    int32_t dim;
+    DL_TRY(rule_dim(attr_int(f, 0), x->ndim, &dim));
+    DL_TRY(not_empty(x, 1u << dim));
+    DL_TRY(reduced(f, 0, x->type, 1u << dim, attr_int(f, 1) != 0));
+    return reduced(f, 1, DL_I64, 1u << dim, attr_int(f, 1) != 0);
+}
+
+dl_status infer_argmax(dl_frame *f) {
+    const int64_t *dims;
+    int32_t n = attr_ints(f, 0, &dims);
+    uint32_t mask;
+    if (n > 1) return dl_failf(DL_INVALID, "expected one dimension, or none for the whole tensor, got %s", sizes_text(n, dims).s);
+    DL_TRY(rule_dims(f, 0, f->in[0]->ndim, &mask));
+    DL_TRY(not_empty(f->in[0], mask));
+    return reduced(f, 0, DL_I64, mask, attr_int(f, 1) != 0);
+}
+
+/* ---- sum_to ----------------------------------------------------------------------------------------------------------------- */
+
+dl_status infer_sum_to(dl_frame *f) {
+    const dl_tensor *x = f->in[0];
+    const int64_t *to;
+    int32_t n = attr_ints(f, 0, &to);
+    if (!broadcasts_to(n, to, x->ndim, x->shape))
+        return dl_failf(DL_INVALID, "%s does not come from broadcasting %s", shape_text(x).s, sizes_text(n, to).s);
+    return dl_set_out(f, 0, accumulated(x->type), n, to);
+}
+
+dl_status compose_sum_to(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *x = f->in[0];
+    const int64_t *to;
+    int32_t n = attr_ints(f, 0, &to), lead = x->ndim - n;
+    uint32_t mask = 0;
+    for (int32_t d = 0; d < x->ndim; d++)
+        if (d < lead || (to[d - lead] == 1 && x->shape[d] != 1)) mask |= 1u << d;
+    dl_value y = e_cast(g, e_reduce(g, "sum", dl_graph_in(g, 0), mask), accumulated(x->type));
+    /* A result of its own even where nothing is summed: an op's output never is its input. */
+    dl_graph_returns(g, 0, mask ? e_reshape(g, y, n, to) : emit1(g, "copy", y, NO_ATTRS));
+    return dl_graph_status(g);
+}
+
+/* ---- compositions ----------------------------------------------------------------------------------------------------------- */
+
+/* A reduction that kept its dimensions, in the shape of output 0. */
+static void returns_reduced(dl_graph *g, const dl_frame *f, dl_value y) {
+    dl_graph_returns(g, 0, e_reshape(g, y, f->out[0]->ndim, f->out[0]->shape));
+}
+
+dl_status compose_mean(dl_graph *g, const dl_frame *f) {
+    uint32_t mask;
+    DL_TRY(rule_dims(f, 0, f->in[0]->ndim, &mask));
+    returns_reduced(g, f, e_scale(g, e_reduce(g, "sum", dl_graph_in(g, 0), mask), 1.0 / (double)reduced_count(f->in[0], mask)));
+    return dl_graph_status(g);
+}
+
+dl_status compose_var(dl_graph *g, const dl_frame *f) {
+    uint32_t mask;
+    DL_TRY(rule_dims(f, 0, f->in[0]->ndim, &mask));
+    int64_t n = reduced_count(f->in[0], mask), free = n - attr_int(f, 1);
+    dl_value x = dl_graph_in(g, 0), d = e_sub(g, x, e_scale(g, e_reduce(g, "sum", x, mask), 1.0 / (double)n));
+    returns_reduced(g, f, e_scale(g, e_reduce(g, "sum", e_mul(g, d, d), mask), 1.0 / (double)(free > 0 ? free : 0)));
+    return dl_graph_status(g);
+}
+
+dl_status compose_logsumexp(dl_graph *g, const dl_frame *f) {
+    uint32_t mask;
+    DL_TRY(rule_dims(f, 0, f->in[0]->ndim, &mask));
+    dl_value x = dl_graph_in(g, 0);
+    if (reduced_count(f->in[0], mask) == 0) {
+        returns_reduced(g, f, e_log(g, e_reduce(g, "sum", x, mask)));
+        return dl_graph_status(g);
+    }
+    dl_value top = e_reduce(g, "amax", x, mask), zero = e_constant(g, x, 0);
+    /* An infinite maximum must not be subtracted from itself. */
+    dl_value infinite = e_equals(g, emit1(g, "abs", top, NO_ATTRS), INFINITY);
+    top = e_where(g, infinite, zero, top);
+    dl_value sum = e_reduce(g, "sum", e_exp(g, e_sub(g, x, top)), mask);
+    returns_reduced(g, f, e_add(g, e_log(g, sum), top));
+    return dl_graph_status(g);
+}

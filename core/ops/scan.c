@@ -1,0 +1,40 @@
+/* scan.c - running sums and products. */
+#include "core/ops/emit.h"
+#include "core/ops/functions.h"
+
+dl_status infer_cumsum(dl_frame *f) {
+    const dl_tensor *x = f->in[0];
+    int32_t dim;
+    DL_TRY(rule_dim(attr_int(f, 0), x->ndim, &dim));
+    return dl_set_out(f, 0, accumulated(x->type), x->ndim, x->shape);
+}
+
+/* Running sum from the end. */
+static dl_value cumsum_back(dl_graph *g, dl_value x, int32_t dim) {
+    return e_flip(g, emit1(g, "cumsum", e_flip(g, x, dim), ATTRS(DL_INT(dim))), dim);
+}
+
+dl_status grad_cumsum(dl_graph *g, const dl_frame *f) {
+    int32_t dim;
+    DL_TRY(rule_dim(attr_int(f, 0), f->in[0]->ndim, &dim));
+    dl_graph_returns(g, 0, cumsum_back(g, dl_graph_grad(g, 0), dim));
+    return dl_graph_status(g);
+}
+
+/* Towards x_j: the sum over i >= j of g_i out_i / x_j. That holds before the first zero of a line, where all later out_i are 0. At the
+ * first zero the products leave it out; behind it every product contains it. */
+dl_status grad_cumprod(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *t = f->in[0];
+    int32_t dim;
+    DL_TRY(rule_dim(attr_int(f, 0), t->ndim, &dim));
+    dl_value x = dl_graph_in(g, 0), grad = dl_graph_grad(g, 0), zero = e_constant(g, x, 0), one = e_constant(g, x, 1);
+    dl_value is_zero = e_equals(g, x, 0);
+    dl_value zeros_so_far = e_cast(g, emit1(g, "cumsum", is_zero, ATTRS(DL_INT(dim))), t->type);
+    dl_value before = e_equals(g, zeros_so_far, 0), one_zero = e_equals(g, zeros_so_far, 1);
+    dl_value without_first = e_where(g, one_zero, e_where(g, is_zero, one, x), x);
+    dl_value at_zero = cumsum_back(g, e_mul(g, grad, emit1(g, "cumprod", without_first, ATTRS(DL_INT(dim)))), dim);
+    dl_value elsewhere = e_div(g, cumsum_back(g, e_mul(g, grad, dl_graph_out(g, 0)), dim), e_where(g, is_zero, one, x));
+    dl_value behind = e_where(g, one_zero, e_where(g, is_zero, at_zero, zero), zero);
+    dl_graph_returns(g, 0, e_where(g, before, elsewhere, behind));
+    return dl_graph_status(g);
+}

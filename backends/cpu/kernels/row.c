@@ -78,12 +78,8 @@ static int64_t read_half(const uint16_t *from, int64_t n, float *to) { return (v
 static int64_t write_half(uint16_t *to, int64_t n, const float *from) { return (void)from, (void)n, (void)to, 0; }
 #endif
 
-static dl_dtype stored_as(cpu_lane lane) {
-    return lane == CPU_LANE_F32 ? DL_F32 : lane == CPU_LANE_F64 ? DL_F64 : DL_I64;
-}
-
 const void *cpu_row_read(dl_dtype type, const void *row, int64_t stride, int64_t n, cpu_lane lane, cpu_row_buffer *buffer) {
-    if (type == stored_as(lane) && (stride == 1 || n == 1)) return row;
+    if (type == cpu_stored_as(lane) && (stride == 1 || n == 1)) return row;
     int64_t done = 0;
     if (type == DL_F16 && lane == CPU_LANE_F32 && stride == 1) done = read_half(row, n, buffer->f32);
     readers[type][lane]((const char *)row + done * 2, stride, n - done, (char *)buffer + done * 4);

@@ -27,6 +27,11 @@ static inline cpu_lane cpu_lane_of(dl_dtype type) {
     }
 }
 
+/* The dtype whose elements are stored as the lane's values. */
+static inline dl_dtype cpu_stored_as(cpu_lane lane) {
+    return lane == CPU_LANE_F32 ? DL_F32 : lane == CPU_LANE_F64 ? DL_F64 : DL_I64;
+}
+
 /* n <= CPU_ROW elements as lane values: `row` itself where it is stored so, else `buffer`, filled. */
 const void *CPU_ISA(cpu_row_read)(dl_dtype type, const void *row, int64_t stride, int64_t n, cpu_lane lane, cpu_row_buffer *buffer);
 /* Stores n lane values, converted. */

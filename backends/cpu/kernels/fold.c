@@ -1,0 +1,332 @@
+/* fold.c - reductions that fold values: sum, prod, mean, amax, amin, any, all, norm, var, logsumexp.
+ *
+ * A fold maps each element (to itself in most folds) and combines the results by +, *, max or min. Floats are accumulated in
+ * double, eight at a time, so single-precision results are exact to the last rounding in all but contrived cases. */
+#include "reduce.h"
+#include "types.h"
+#include <math.h>
+
+typedef double double8 __attribute__((vector_size(64)));
+typedef int64_t long8 __attribute__((vector_size(64)));
+typedef uint64_t ulong8 __attribute__((vector_size(64)));
+typedef float float8 __attribute__((vector_size(32)));
+
+/* ---- combining rows and columns ----------------------------------------------------------------------------------- */
+
+/* Of scalars a and b; NaN wins in max and min. */
+#define ADD(a, b) ((a) + (b))
+#define MUL(a, b) ((a) * (b))
+#define MAX(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a))
+#define MIN(a, b) ((((b) < (a)) | ((b) != (b))) ? (b) : (a))
+/* Of vectors of type W; comparisons give masks. */
+#define PICK(W, mask, b, a) ((W)(((mask) & (long8)(b)) | (~(mask) & (long8)(a))))
+#define VECTOR_ADD(W, a, b) ((a) + (b))
+#define VECTOR_MUL(W, a, b) ((a) * (b))
+#define VECTOR_MAX(W, a, b) PICK(W, ((b) > (a)) | ((b) != (b)), b, a)
+#define VECTOR_MIN(W, a, b) PICK(W, ((b) < (a)) | ((b) != (b)), b, a)
+
+/* row: accumulator combined with n contiguous lane values. columns: n accumulators combined with 1 to 4 rows of n values. */
+typedef void row_fn(const void *x, int64_t n, void *accumulator);
+typedef void columns_fn(const void *const *rows, int32_t n_rows, int64_t n, void *accumulators);
+
+#define COMBINE(OP, LANE, T, V, A, W, identity)                                                                                \
+    static void row_##OP##_##LANE(const void *values, int64_t n, void *accumulator) {                                          \
+        const T *x = values;                                                                                                   \
+        const W start = (W){0} + (A)(identity);                                                                                \
+        W a[4] = {start, start, start, start}, y;                                                                              \
+        V v;                                                                                                                   \
+        int64_t i = 0;                                                                                                         \
+        for (; i + 32 <= n; i += 32)                                                                                           \
+            for (int k = 0; k < 4; k++) {                                                                                      \
+                memcpy(&v, x + i + 8 * k, sizeof v);                                                                           \
+                y = __builtin_convertvector(v, W);                                                                             \
+                a[k] = VECTOR_##OP(W, a[k], y);                                                                                \
+            }                                                                                                                  \
+        for (; i + 8 <= n; i += 8) {                                                                                           \
+            memcpy(&v, x + i, sizeof v);                                                                                       \
+            y = __builtin_convertvector(v, W);                                                                                 \
+            a[0] = VECTOR_##OP(W, a[0], y);                                                                                    \
+        }                                                                                                                      \
+        a[0] = VECTOR_##OP(W, a[0], a[1]);                                                                                     \
+        a[2] = VECTOR_##OP(W, a[2], a[3]);                                                                                     \
+        a[0] = VECTOR_##OP(W, a[0], a[2]);                                                                                     \
+        A total = *(const A *)accumulator;                                                                                     \
+        for (int k = 0; k < 8; k++) total = OP(total, a[0][k]);                                                                \
+        for (; i < n; i++) total = OP(total, (A)x[i]);                                                                         \
+        *(A *)accumulator = total;                                                                                             \
+    }                                                                                                                          \
+    static void columns_##OP##_##LANE(const void *const *rows, int32_t n_rows, int64_t n, void *accumulators) {                \
+        A *restrict a = accumulators;                                                                                          \
+        if (n_rows == 4) {                                                                                                     \
+            const T *p = rows[0], *q = rows[1], *r = rows[2], *s = rows[3];                                                    \
+            for (int64_t i = 0; i < n; i++) {                                                                                  \
+                const A first = OP((A)p[i], (A)q[i]), second = OP((A)r[i], (A)s[i]), both = OP(first, second);                 \
+                a[i] = OP(a[i], both);                                                                                         \
+            }                                                                                                                  \
+            return;                                                                                                            \
+        }                                                                                                                      \
+        for (int32_t k = 0; k < n_rows; k++) {                                                                                 \
+            const T *p = rows[k];                                                                                              \
+            for (int64_t i = 0; i < n; i++) a[i] = OP(a[i], (A)p[i]);                                                          \
+        }                                                                                                                      \
+    }
+/* Integers wrap: sums and products are taken without sign. */
+#define COMBINE_LANES(OP, float_identity, I, IW, int_identity)                                                                 \
+    COMBINE(OP, F32, float, float8, double, double8, float_identity)                                                           \
+    COMBINE(OP, F64, double, double8, double, double8, float_identity)                                                         \
+    COMBINE(OP, I64, I, IW, I, IW, int_identity)
+COMBINE_LANES(ADD, 0, uint64_t, ulong8, 0)
+COMBINE_LANES(MUL, 1, uint64_t, ulong8, 1)
+COMBINE_LANES(MAX, -INFINITY, int64_t, long8, INT64_MIN)
+COMBINE_LANES(MIN, INFINITY, int64_t, long8, INT64_MAX)
+
+typedef struct combiner {
+    double identity_f;
+    int64_t identity_i;
+    row_fn *row[3]; /* by lane */
+    columns_fn *columns[3];
+} combiner;
+#define COMBINER(OP, identity_f, identity_i)                                                                                   \
+    {identity_f, identity_i, {row_##OP##_F32, row_##OP##_F64, row_##OP##_I64}, {columns_##OP##_F32, columns_##OP##_F64, columns_##OP##_I64}}
+static const combiner add = COMBINER(ADD, 0, 0), mul = COMBINER(MUL, 1, 1), max = COMBINER(MAX, -INFINITY, INT64_MIN),
+                      min = COMBINER(MIN, INFINITY, INT64_MAX);
+
+/* ---- mapping elements ----------------------------------------------------------------------------------------------- */
+
+/* to[i] = f(x[i], param[i * step]) for n lane values. */
+typedef void map_fn(const void *x, int64_t n, const double *param, int64_t step, double *to);
+
+#define MAP(name, LANE, T, expression)                                                                                         \
+    static void map_##name##_##LANE(const void *values, int64_t n, const double *param, int64_t step, double *restrict to) {   \
+        const T *restrict v = values;                                                                                          \
+        (void)param, (void)step;                                                                                               \
+        for (int64_t i = 0; i < n; i++) {                                                                                      \
+            const double x = (double)v[i];                                                                                     \
+            to[i] = expression;                                                                                                \
+        }                                                                                                                      \
+    }
+#define MAP_LANES(name, expression)                                                                                            \
+    MAP(name, F32, float, expression)                                                                                          \
+    MAP(name, F64, double, expression)                                                                                         \
+    MAP(name, I64, int64_t, expression)                                                                                        \
+    static map_fn *const name[3] = {map_##name##_F32, map_##name##_F64, map_##name##_I64};
+MAP_LANES(nonzero, x != 0)
+MAP_LANES(magnitude, fabs(x))
+MAP_LANES(square, x * x)
+MAP_LANES(power, pow(fabs(x), *param))
+MAP_LANES(square_deviation, (x - param[i * step]) * (x - param[i * step]))
+MAP_LANES(shifted_exp, exp(x - param[i * step]))
+
+/* ---- folds ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct fold_pass {
+    const combiner *combine;
+    map_fn *const *map; /* by lane; NULL: none. What it gives is double, whatever the lane. */
+    void (*finish)(const cpu_reduction *, int64_t n, reduce_state);
+} fold_pass;
+
+typedef struct fold {
+    cpu_reducer reducer; /* first, so that a reducer* of this file is a fold* */
+    fold_pass pass[2];
+} fold;
+
+static const fold_pass *pass_of(const cpu_reduction *r, int pass) { return &((const fold *)r->reducer)->pass[pass]; }
+static cpu_lane folded_lane(const cpu_reduction *r, const fold_pass *p) { return p->map ? CPU_LANE_F64 : r->lane; }
+
+static void fold_begin(const cpu_reduction *r, int pass, int64_t n, reduce_state s) {
+    const fold_pass *p = pass_of(r, pass);
+    for (int64_t k = 0; pass == 0 && k < n; k++) s.param[k] = r->p;
+    if (folded_lane(r, p) == CPU_LANE_I64)
+        for (int64_t k = 0; k < n; k++) s.value[k].i = p->combine->identity_i;
+    else
+        for (int64_t k = 0; k < n; k++) s.value[k].f = p->combine->identity_f;
+}
+
+/* n elements of x from element `at`, as values to combine. */
+static const void *fetch(const cpu_reduction *r, const fold_pass *p, int64_t at, int64_t stride, int64_t n, const double *param,
+                         int64_t param_step, cpu_row_buffer *buffer, double *mapped) {
+    const void *x = cpu_row_read(r->type, r->x + at * r->size, stride, n, r->lane, buffer);
+    if (!p->map) return x;
+    p->map[r->lane](x, n, param, param_step, mapped);
+    return mapped;
+}
+
+static void take_rows(const cpu_reduction *r, const fold_pass *p, int64_t n, reduce_state s, int64_t at, int64_t step,
+                      int64_t from, int64_t to) {
+    row_fn *const row = p->combine->row[folded_lane(r, p)];
+    const int64_t stride = cpu_loop_step(&r->reduced, REDUCE_X);
+    const int direct = !p->map && stride == 1 && r->type == cpu_stored_as(r->lane); /* no buffer, no blocks */
+    cpu_row_buffer buffer;
+    double mapped[CPU_ROW];
+    for (int64_t k = 0; k < n; k++, at += step) {
+        cpu_walk w;
+        cpu_walk_begin(&w, &r->reduced, from, to);
+        for (int64_t m; (m = cpu_walk_next(&w, direct ? INT64_MAX : CPU_ROW)) != 0;) {
+            const void *x = direct ? r->x + (at + w.at[0]) * r->size
+                                   : fetch(r, p, at + w.at[0], stride, m, s.param + k, 0, &buffer, mapped);
+            row(x, m, &s.value[k]);
+        }
+    }
+}
+
+static void take_columns(const cpu_reduction *r, const fold_pass *p, int64_t n, reduce_state s, int64_t at, int64_t step,
+                         int64_t from, int64_t to) {
+    columns_fn *const columns = p->combine->columns[folded_lane(r, p)];
+    const int64_t stride = cpu_loop_step(&r->reduced, REDUCE_X);
+    cpu_row_buffer buffer[4];
+    double mapped[4][REDUCE_BLOCK];
+    cpu_walk w;
+    cpu_walk_begin(&w, &r->reduced, from, to);
+    for (int64_t m; (m = cpu_walk_next(&w, 4)) != 0;) {
+        const void *rows[4];
+        for (int64_t k = 0; k < m; k++)
+            rows[k] = fetch(r, p, at + w.at[0] + k * stride, step, n, s.param, 1, &buffer[k], mapped[k]);
+        columns(rows, (int32_t)m, n, s.value);
+    }
+}
+
+static void fold_take(const cpu_reduction *r, int pass, int64_t n, reduce_state s, int64_t at, int64_t step, int64_t from,
+                      int64_t to) {
+    if (r->by_columns)
+        take_columns(r, pass_of(r, pass), n, s, at, step, from, to);
+    else
+        take_rows(r, pass_of(r, pass), n, s, at, step, from, to);
+}
+
+static void fold_merge(const cpu_reduction *r, int pass, int64_t n, reduce_state into, reduce_state later) {
+    const fold_pass *p = pass_of(r, pass);
+    const void *row = later.value;
+    p->combine->columns[folded_lane(r, p) == CPU_LANE_I64 ? CPU_LANE_I64 : CPU_LANE_F64](&row, 1, n, into.value);
+}
+
+static void fold_end(const cpu_reduction *r, int pass, int64_t n, reduce_state s) {
+    const fold_pass *p = pass_of(r, pass);
+    if (p->finish) p->finish(r, n, s);
+}
+
+/* ---- what happens to the accumulators after a pass --------------------------------------------------------------------- */
+
+static void divide_by_count(const cpu_reduction *r, int64_t n, reduce_state s) {
+    for (int64_t k = 0; k < n; k++) s.value[k].f /= (double)r->reduced.count;
+}
+static void keep_mean(const cpu_reduction *r, int64_t n, reduce_state s) {
+    for (int64_t k = 0; k < n; k++) s.param[k] = s.value[k].f / (double)r->reduced.count;
+}
+static void divide_by_freedom(const cpu_reduction *r, int64_t n, reduce_state s) {
+    const int64_t freedom = r->reduced.count > r->correction ? r->reduced.count - r->correction : 0;
+    for (int64_t k = 0; k < n; k++) s.value[k].f /= (double)freedom;
+}
+static void keep_shift(const cpu_reduction *r, int64_t n, reduce_state s) {
+    (void)r;
+    for (int64_t k = 0; k < n; k++) s.param[k] = isfinite(s.value[k].f) ? s.value[k].f : 0;
+}
+static void shift_log(const cpu_reduction *r, int64_t n, reduce_state s) {
+    (void)r;
+    for (int64_t k = 0; k < n; k++) s.value[k].f = log(s.value[k].f) + s.param[k];
+}
+static void square_root(const cpu_reduction *r, int64_t n, reduce_state s) {
+    (void)r;
+    for (int64_t k = 0; k < n; k++) s.value[k].f = sqrt(s.value[k].f);
+}
+/* Also of no element at all: then the accumulator is infinite. */
+static void keep_truth(const cpu_reduction *r, int64_t n, reduce_state s) {
+    (void)r;
+    for (int64_t k = 0; k < n; k++) s.value[k].f = s.value[k].f > 0;
+}
+static void take_root(const cpu_reduction *r, int64_t n, reduce_state s) {
+    for (int64_t k = 0; k < n; k++) s.value[k].f = pow(s.value[k].f, 1 / r->p);
+}
+
+#define FOLD_REDUCER(passes) {passes, 0, fold_begin, fold_take, fold_merge, fold_end}
+#define FOLD1(name, combine, map, finish) static const fold name = {FOLD_REDUCER(1), {{combine, map, finish}}};
+#define FOLD2(name, c1, m1, f1, c2, m2, f2) static const fold name = {FOLD_REDUCER(2), {{c1, m1, f1}, {c2, m2, f2}}};
+FOLD1(fold_sum, &add, NULL, NULL)
+FOLD1(fold_prod, &mul, NULL, NULL)
+FOLD1(fold_mean, &add, NULL, divide_by_count)
+FOLD1(fold_amax, &max, NULL, NULL)
+FOLD1(fold_amin, &min, NULL, NULL)
+FOLD1(fold_any, &max, nonzero, keep_truth)
+FOLD1(fold_all, &min, nonzero, keep_truth)
+FOLD1(fold_count, &add, nonzero, NULL)
+FOLD1(fold_norm1, &add, magnitude, NULL)
+FOLD1(fold_norm2, &add, square, square_root)
+FOLD1(fold_norm, &add, power, take_root)
+FOLD1(fold_largest, &max, magnitude, NULL)
+FOLD1(fold_smallest, &min, magnitude, NULL)
+FOLD2(fold_var, &add, NULL, keep_mean, &add, square_deviation, divide_by_freedom)
+FOLD2(fold_logsumexp, &max, NULL, keep_shift, &add, shifted_exp, shift_log)
+
+/* ---- ops ---------------------------------------------------------------------------------------------------------------- */
+
+static dl_status reduce(const dl_frame *f, const fold *fold, cpu_lane lane, cpu_reduction r, uint32_t dims) {
+    r.reducer = &fold->reducer;
+    r.lane = lane;
+    r.result = fold->pass[0].map || lane != CPU_LANE_I64 ? CPU_LANE_F64 : CPU_LANE_I64;
+    cpu_reduce(&r, f->in[0], f->attr[dims].v.iv, f->attr[dims].n, f->out, 1, 0);
+    return DL_OK;
+}
+
+/* The lane of x, double for integers. */
+static cpu_lane float_lane(const dl_frame *f) {
+    const cpu_lane lane = cpu_lane_of(f->in[0]->type);
+    return lane == CPU_LANE_I64 ? CPU_LANE_F64 : lane;
+}
+
+/* Sums and products are taken in the result's kind of number. */
+static cpu_lane result_lane(const dl_frame *f) {
+    return cpu_lane_of(f->out[0]->type) == CPU_LANE_I64 ? CPU_LANE_I64 : float_lane(f);
+}
+
+static int reduces_nothing(const dl_frame *f) { return cpu_count(f->in[0]) == 0 && cpu_count(f->out[0]) > 0; }
+
+#define RUN(name, fold, lane)                                                                                                  \
+    static dl_status run_##name(const dl_frame *f, const dl_plan *plan) {                                                      \
+        (void)plan;                                                                                                            \
+        return reduce(f, fold, lane, (cpu_reduction){0}, 0);                                                                   \
+    }
+RUN(sum, &fold_sum, result_lane(f))
+RUN(prod, &fold_prod, result_lane(f))
+RUN(mean, &fold_mean, float_lane(f))
+RUN(any, &fold_any, cpu_lane_of(f->in[0]->type))
+RUN(all, &fold_all, cpu_lane_of(f->in[0]->type))
+RUN(logsumexp, &fold_logsumexp, float_lane(f))
+
+static dl_status run_amax(const dl_frame *f, const dl_plan *plan) {
+    (void)plan;
+    if (reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
+    return reduce(f, &fold_amax, cpu_lane_of(f->in[0]->type), (cpu_reduction){0}, 0);
+}
+
+static dl_status run_amin(const dl_frame *f, const dl_plan *plan) {
+    (void)plan;
+    if (reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the minimum of an empty dimension");
+    return reduce(f, &fold_amin, cpu_lane_of(f->in[0]->type), (cpu_reduction){0}, 0);
+}
+
+static dl_status run_var(const dl_frame *f, const dl_plan *plan) {
+    (void)plan;
+    return reduce(f, &fold_var, float_lane(f), (cpu_reduction){.correction = f->attr[1].v.i}, 0);
+}
+
+static dl_status run_norm(const dl_frame *f, const dl_plan *plan) {
+    (void)plan;
+    const double p = f->attr[0].v.f;
+    const fold *fold = p == 2           ? &fold_norm2
+                       : p == 1         ? &fold_norm1
+                       : p == 0         ? &fold_count
+                       : p == INFINITY  ? &fold_largest
+                       : p == -INFINITY ? &fold_smallest
+                                        : &fold_norm;
+    if (isinf(p) && reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
+    return reduce(f, fold, float_lane(f), (cpu_reduction){.p = p}, 1);
+}
+
+dl_status CPU_ISA(register_reduce)(void) {
+    static const dl_kernel kernels[] = {
+        CPU_KERNEL("sum", NULL, run_sum),   CPU_KERNEL("prod", NULL, run_prod), CPU_KERNEL("mean", NULL, run_mean),
+        CPU_KERNEL("amax", NULL, run_amax), CPU_KERNEL("amin", NULL, run_amin), CPU_KERNEL("any", NULL, run_any),
+        CPU_KERNEL("all", NULL, run_all),   CPU_KERNEL("norm", NULL, run_norm), CPU_KERNEL("var", NULL, run_var),
+        CPU_KERNEL("logsumexp", NULL, run_logsumexp),
+    };
+    return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);
+}

@@ -1,0 +1,202 @@
+/* vecmath_special.h - the functions of vecmath.h that f32 and f64 do not share: f32 ones that take a detour through f64, and those
+ * left to the C library in f64. */
+
+/* ---- trigonometry --------------------------------------------------------------------------------------------------------- */
+
+/* Row k: 2^k * 2/pi mod 4 as hi + lo, hi a multiple of 2^-25 (row 0: of 27 bits). vecmath_table.c */
+extern const double cpu_two_over_pi[106][2];
+
+typedef struct cpu_turn {
+    double sin, cos;  /* of x reduced to an eighth of a turn around the nearest quarter */
+    uint64_t quarter; /* number of that quarter, mod 2^32 */
+} cpu_turn;
+
+/* x * 2/pi = quarter + f exactly enough for every float (Payne and Hanek 1983): x = m * 2^k with an integer m of 24 bits once
+ * |x| >= 2^24, and only 2^k * 2/pi mod 4 counts. m * hi is exact, so is its difference to the quarter. */
+static inline cpu_turn cpu_turn_f32(float x) {
+    const uint32_t u = dl_bitcast_u32_f32(x), exponent = u >> 23 & 255;
+    const uint32_t k = exponent > 150 ? exponent - 150 : 0;
+    const double m = dl_bitcast_f32_u32(u - (k << 23));
+    const double hi = m * cpu_two_over_pi[k][0], lo = cpu_two_over_pi[k][1];
+    const double shifted = cpu_mad_f64(m, lo, hi) + 0x1.8p52;
+    const double f = cpu_mad_f64(m, lo, hi - (shifted - 0x1.8p52)), z = f * f;
+    double s = 0x1.4bc81f3bf5f0ap-13;
+    s = cpu_mad_f64(s, z, -0x1.32ca9cc04b3edp-8);
+    s = cpu_mad_f64(s, z, 0x1.466bbac76c0f7p-4);
+    s = cpu_mad_f64(s, z, -0x1.4abbce56ad695p-1);
+    s = cpu_mad_f64(s, z, 0x1.921fb5443b585p+0);
+    double c = 0x1.d9c28fbc55dfbp-11;
+    c = cpu_mad_f64(c, z, -0x1.55c5781bbc702p-6);
+    c = cpu_mad_f64(c, z, 0x1.03c1dc156b29ep-2);
+    c = cpu_mad_f64(c, z, -0x1.3bd3cc7312888p+0);
+    c = cpu_mad_f64(c, z, 0x1.ffffffff978dfp-1);
+    return (cpu_turn){f * s, c, dl_bitcast_u64_f64(shifted)};
+}
+
+static inline double cpu_turned(double even, double odd, uint64_t quarter) {
+    const double y = quarter & 1 ? odd : even;
+    return dl_bitcast_f64_u64(dl_bitcast_u64_f64(y) ^ (quarter >> 1 << 63));
+}
+
+static inline float cpu_finite_only_f32(float x, double y) { return x - x == 0 ? (float)y : __builtin_nanf(""); }
+
+static inline float dl_sin_f32(float x) {
+    const cpu_turn t = cpu_turn_f32(x);
+    return cpu_finite_only_f32(x, cpu_turned(t.sin, t.cos, t.quarter));
+}
+
+static inline float dl_cos_f32(float x) {
+    const cpu_turn t = cpu_turn_f32(x);
+    return cpu_finite_only_f32(x, cpu_turned(t.cos, -t.sin, t.quarter));
+}
+
+static inline float dl_tan_f32(float x) {
+    const cpu_turn t = cpu_turn_f32(x);
+    const int odd = t.quarter & 1;
+    return cpu_finite_only_f32(x, (odd ? -t.cos : t.sin) / (odd ? t.sin : t.cos));
+}
+
+static inline double dl_sin_f64(double x) { return sin(x); }
+static inline double dl_cos_f64(double x) { return cos(x); }
+static inline double dl_tan_f64(double x) { return tan(x); }
+
+/* ---- hyperbolic functions --------------------------------------------------------------------------------------------------- */
+static inline float dl_cosh_f32(float x) {
+    const double e = dl_exp_f64(x);
+    return (float)(0.5 * (e + 1 / e));
+}
+
+static inline float dl_sinh_f32(float x) {
+    const double e = dl_exp_f64(x), y = x;
+    return (float)(y * y < 0x1p-24 ? y + y * y * y * (1.0 / 6) : 0.5 * (e - 1 / e));
+}
+
+static inline double dl_cosh_f64(double x) { return cosh(x); }
+static inline double dl_sinh_f64(double x) { return sinh(x); }
+
+/* ---- powers: |x|^y = 2^(y log2 |x|), log2 to 2^-41 relative so that 150 of it are good to 2^-33 ------------------------------ */
+static inline double cpu_log2_short(double x) {
+    const cpu_log_parts_f64 p = cpu_log_split_f64(x);
+    const double s = p.f / (2 + p.f), z = s * s;
+    double q = 0x1.29df6de4fdd4dp-2;
+    q = cpu_mad_f64(q, z, 0x1.46f131a9110a7p-2);
+    q = cpu_mad_f64(q, z, 0x1.a61eaa4f5e993p-2);
+    q = cpu_mad_f64(q, z, 0x1.2776bc3ac03dbp-1);
+    q = cpu_mad_f64(q, z, 0x1.ec709dcb71dbfp-1);
+    q = cpu_mad_f64(q, z, 0x1.71547652b7e82p+1);
+    return cpu_log_limits_f64(x, cpu_mad_f64(s, q, p.e));
+}
+
+static inline double cpu_exp2_short(double x) {
+    const double shifter = 0x1.8p52 + 1023;
+    x = x > 200 ? 200 : x;
+    x = x < -200 ? -200 : x;
+    const double shifted = x + shifter, r = x - (shifted - shifter);
+    double q = 0x1.41d3648982c69p-13;
+    q = cpu_mad_f64(q, r, 0x1.5f456973377bep-10);
+    q = cpu_mad_f64(q, r, 0x1.3b2dbb7172e74p-7);
+    q = cpu_mad_f64(q, r, 0x1.c6aed4bc58a49p-5);
+    q = cpu_mad_f64(q, r, 0x1.ebfbdadd3bb1cp-3);
+    q = cpu_mad_f64(q, r, 0x1.62e430c7e3a4bp-1);
+    q = cpu_mad_f64(q, r, 0x1.0000000260b21p+0);
+    return q * cpu_power_f64(shifted);
+}
+
+/* C's pow, special cases included. Floats from 2^24 on are even integers. */
+static inline float dl_pow_f32(float x, float y) {
+    const double shifted = (double)y + 0x1.8p52;
+    const float a = __builtin_fabsf(x), size = __builtin_fabsf(y);
+    const int whole = (size >= 0x1p24f) | (shifted - 0x1.8p52 == (double)y);
+    const uint32_t odd = (size < 0x1p24f) & whole & (int)dl_bitcast_u64_f64(shifted);
+    const int one = (x == 1) | (y == 0) | ((a == 1) & (y == y)); /* also 1^NaN, NaN^0 and (-1)^inf */
+    const int undefined = (x < 0) & (a < __builtin_inff()) & !whole & (y == y) & !(y == 0);
+    const double power = cpu_exp2_short((double)y * cpu_log2_short(a));
+    const float magnitude = undefined ? __builtin_nanf("") : one ? 1 : (float)power;
+    return dl_bitcast_f32_u32(dl_bitcast_u32_f32(magnitude) ^ (dl_bitcast_u32_f32(x) & odd << 31));
+}
+
+static inline double dl_pow_f64(double x, double y) { return pow(x, y); }
+
+/* ---- error function --------------------------------------------------------------------------------------------------------- */
+
+/* Below 1 x + x P(x^2), above 1 - e^(-t Q(t)). */
+static inline float dl_erf_f32(float x) {
+    const float size = __builtin_fabsf(x), t = size > 4 ? 4 : size, z = t * t;
+    float p = 0x1.496a5ep-14f;
+    p = cpu_mad_f32(p, z, -0x1.a3f70ep-11f);
+    p = cpu_mad_f32(p, z, 0x1.5405b4p-8f);
+    p = cpu_mad_f32(p, z, -0x1.b7f90ep-6f);
+    p = cpu_mad_f32(p, z, 0x1.ce2cf8p-4f);
+    p = cpu_mad_f32(p, z, -0x1.81273ep-2f);
+    p = cpu_mad_f32(p, z, 0x1.06eba8p-3f);
+    float q = 0x1.d484c4p-17f;
+    q = cpu_mad_f32(q, t, -0x1.6fa0b4p-12f);
+    q = cpu_mad_f32(q, t, 0x1.ec80b6p-9f);
+    q = cpu_mad_f32(q, t, -0x1.8961b8p-6f);
+    q = cpu_mad_f32(q, t, 0x1.b459c4p-4f);
+    q = cpu_mad_f32(q, t, 0x1.451ab8p-1f);
+    q = cpu_mad_f32(q, t, 0x1.20f21cp+0f);
+    const float y = t < 1 ? cpu_mad_f32(t, p, t) : 1 - dl_exp_f32(-t * q);
+    return __builtin_copysignf(y, x);
+}
+
+static inline double dl_erf_f64(double x) { return erf(x); }
+
+/* ---- gamma ------------------------------------------------------------------------------------------------------------------ */
+
+/* lgamma() itself writes the global signgam. */
+static inline float dl_lgamma_f32(float x) {
+    int sign;
+    return lgammaf_r(x, &sign);
+}
+
+static inline double dl_lgamma_f64(double x) {
+    int sign;
+    return lgamma_r(x, &sign);
+}
+
+/* psi(x): reflection for x < 0, recurrence up to 10, then the asymptotic series (Abramowitz & Stegun 6.3.18). PyTorch's
+ * conventions at the poles: psi(+-0) = -+inf, NaN at negative integers. */
+static inline double dl_digamma_f64(double x) {
+    if (x == 0) return copysign(INFINITY, -x);
+    if (x < 0) {
+        if (x == floor(x)) return NAN;
+        const double turn = x - floor(x);
+        return dl_digamma_f64(1 - x) - M_PI / tan(M_PI * turn);
+    }
+    double shift = 0;
+    for (; x < 10; x++) shift += 1 / x;
+    const double z = 1 / (x * x);
+    double p = 1.0 / 12;
+    p = p * z - 691.0 / 32760;
+    p = p * z + 1.0 / 132;
+    p = p * z - 1.0 / 240;
+    p = p * z + 1.0 / 252;
+    p = p * z - 1.0 / 120;
+    p = p * z + 1.0 / 12;
+    return log(x) - 0.5 / x - z * p - shift;
+}
+
+static inline float dl_digamma_f32(float x) { return (float)dl_digamma_f64(x); }
+
+/* psi'(x), likewise (Abramowitz & Stegun 6.4.7, 6.4.12); +inf at 0 and the negative integers. */
+static inline double dl_trigamma_f64(double x) {
+    if (x <= 0) {
+        if (x == floor(x)) return x == -INFINITY ? NAN : INFINITY;
+        const double s = M_PI / sin(M_PI * (x - floor(x)));
+        return s * s - dl_trigamma_f64(1 - x);
+    }
+    double shift = 0;
+    for (; x < 10; x++) shift += 1 / (x * x);
+    const double z = 1 / (x * x);
+    double p = 7.0 / 6;
+    p = p * z - 691.0 / 2730;
+    p = p * z + 5.0 / 66;
+    p = p * z - 1.0 / 30;
+    p = p * z + 1.0 / 42;
+    p = p * z - 1.0 / 30;
+    p = p * z + 1.0 / 6;
+    return 1 / x + 0.5 * z + z * p / x + shift;
+}
+
+static inline float dl_trigamma_f32(float x) { return (float)dl_trigamma_f64(x); }

@@ -8,10 +8,14 @@
 /* Runs a program over n elements. out is contiguous, in elements of the program's result type (bool: uint8_t 0 or 1); in[k] steps by in_step[k]
  * elements (1 is fast; 0 and anything else are staged through a small buffer). out may equal in[k] where in_step[k] is 1
  * and the element types are the same; no other overlap. attr_f and attr_i hold each scalar attribute both ways. index0 is the
- * logical number of the first element. *fault becomes 1 if an integer was divided by zero and is never cleared. Pointers of
- * inputs the program does not read (dl_prog_reads) are not touched. */
-typedef void (*cpu_loop)(int64_t n, void *out, const void *const *in, const int64_t *in_step, const double *attr_f,
-                         const int64_t *attr_i, int64_t index0, int32_t *fault);
+ * logical number of the first element. *fault becomes 1 if an integer was divided by zero and is never cleared. Pointers and steps
+ * of inputs the program does not read (dl_prog_reads) are not looked at. */
+#define CPU_LOOP_PARAMETERS                                                                                                    \
+    int64_t n, void *out, const void *const *in, const int64_t *in_step, const double *attr_f, const int64_t *attr_i,          \
+        int64_t index0, int32_t *fault
+#define CPU_LOOP_PASS n, out, in, in_step, attr_f, attr_i, index0, fault
+#define CPU_LOOP_UNUSED ((void)in, (void)attr_f, (void)attr_i, (void)index0, (void)fault)
+typedef void (*cpu_loop)(CPU_LOOP_PARAMETERS);
 
 typedef struct cpu_loop_entry {
     uint64_t hash; /* dl_prog.hash */
@@ -47,11 +51,16 @@ static inline void cpu_stage_in(void *to, const void *from, int64_t step, int64_
 #undef CPU_GATHER
 }
 
-/* Runs `loop` block by block with every input of step 1: the others are copied into buffers first. bytes[k] is 0 for inputs
- * that are not read. */
-static inline void cpu_loop_staged(cpu_loop loop, int32_t n_in, const uint8_t *bytes, uint32_t out_bytes, int64_t n, void *out,
-                                   const void *const *in, const int64_t *in_step, const double *attr_f, const int64_t *attr_i,
-                                   int64_t index0, int32_t *fault) {
+/* Does every input that is read (bytes[k] not 0) step by 1? */
+static inline int cpu_loop_unit_steps(int32_t n_in, const uint8_t *bytes, const int64_t *in_step) {
+    int unit = 1;
+    for (int32_t k = 0; k < n_in; k++) unit &= !bytes[k] || in_step[k] == 1;
+    return unit;
+}
+
+/* Runs `loop` block by block with every input of step 1: the others are copied into buffers first. bytes[k]: element size, 0 for
+ * inputs that are not read. */
+static inline void cpu_loop_staged(cpu_loop loop, int32_t n_in, const uint8_t *bytes, uint32_t out_bytes, CPU_LOOP_PARAMETERS) {
     _Alignas(64) char buffer[CPU_STAGE_INPUTS][CPU_STAGE * 8];
     const void *block[CPU_STAGE_INPUTS];
     int64_t ones[CPU_STAGE_INPUTS];

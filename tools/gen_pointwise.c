@@ -17,7 +17,8 @@ static const struct {
     const char *name, *stored, *computed; /* as in memory, as in a program */
     int bytes;
 } c_types[DL_DTYPE_COUNT] = {
-#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7) {name, #ctype, DL_##NAME == DL_BOOL ? "_Bool" : #ctype, bits / 8},
+#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7)                                                                \
+    {name, #ctype, DL_##NAME == DL_BOOL ? "_Bool" : #ctype, bits / 8},
 #include "dlrun/dtype.def"
 #undef DL_DTYPE
 };
@@ -97,7 +98,8 @@ static void print_attributes(FILE *f, const dl_prog *p) {
         int32_t type = dl_prog_attr_type(p, k);
         if (type < 0) continue;
         int floating = type == DL_F32 || type == DL_F64;
-        fprintf(f, "    const %s a%d = (%s)attr_%c[%d];\n", c_types[type].computed, k, c_types[type].computed, floating ? 'f' : 'i', k);
+        fprintf(f, "    const %s a%d = (%s)attr_%c[%d];\n", c_types[type].computed, k, c_types[type].computed,
+                floating ? 'f' : 'i', k);
     }
 }
 
@@ -143,7 +145,8 @@ static dl_status print_loop(FILE *f, const entry *e, int number) {
     if (uses(p, DL_OP_INDEX)) fprintf(f, "        const int64_t idx = index0 + i;\n");
     for (int32_t k = 0; k < (int32_t)p->n_in; k++)
         if (dl_prog_reads(p, k))
-            fprintf(f, "        const %s x%d = p%d[i]%s;\n", c_types[p->in_type[k]].computed, k, k, p->in_type[k] == DL_BOOL ? " != 0" : "");
+            fprintf(f, "        const %s x%d = p%d[i]%s;\n", c_types[p->in_type[k]].computed, k, k,
+                    p->in_type[k] == DL_BOOL ? " != 0" : "");
     DL_TRY(print_body(f, p));
     fprintf(f, "        q[i] = y0;\n    }\n}\n");
     return DL_OK;
@@ -156,7 +159,8 @@ static dl_status print(FILE *f) {
     for (int k = 0; k < n_entries; k++) DL_TRY(print_loop(f, &entries[k], k));
     fprintf(f, "\nconst cpu_loop_entry CPU_ISA(cpu_loops)[] = {\n");
     for (int k = 0; k < n_entries; k++)
-        fprintf(f, "    {UINT64_C(0x%016llx), \"%s\", loop_%d},\n", (unsigned long long)entries[k].prog->hash, entries[k].title, k);
+        fprintf(f, "    {UINT64_C(0x%016llx), \"%s\", loop_%d},\n", (unsigned long long)entries[k].prog->hash, entries[k].title,
+                k);
     fprintf(f, "};\nconst int32_t CPU_ISA(cpu_loop_count) = %d;\n", n_entries);
     return DL_OK;
 }

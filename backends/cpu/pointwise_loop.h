@@ -43,10 +43,18 @@ static inline void cpu_stage_in(void *to, const void *from, int64_t step, int64_
     typedef type __attribute__((may_alias)) element;                                                                           \
     for (int64_t i = 0; i < n; i++) ((element *)to)[i] = ((const element *)from)[i * step]
     switch (bytes) {
-    case 1: { CPU_GATHER(uint8_t); } break;
-    case 2: { CPU_GATHER(uint16_t); } break;
-    case 4: { CPU_GATHER(uint32_t); } break;
-    default: { CPU_GATHER(uint64_t); } break;
+    case 1: {
+        CPU_GATHER(uint8_t);
+    } break;
+    case 2: {
+        CPU_GATHER(uint16_t);
+    } break;
+    case 4: {
+        CPU_GATHER(uint32_t);
+    } break;
+    default: {
+        CPU_GATHER(uint64_t);
+    } break;
     }
 #undef CPU_GATHER
 }

@@ -19,8 +19,8 @@ static inline REAL R(dl_floor)(REAL x) { return LIBM(__builtin_floor)(x); }
 static inline REAL R(dl_ceil)(REAL x) { return LIBM(__builtin_ceil)(x); }
 static inline REAL R(dl_trunc)(REAL x) { return LIBM(__builtin_trunc)(x); }
 static inline REAL R(dl_rint)(REAL x) { return LIBM(__builtin_rint)(x); }
-static inline REAL R(dl_max)(REAL a, REAL b) { return (a > b) | (a != a) ? a : b; }
-static inline REAL R(dl_min)(REAL a, REAL b) { return (a < b) | (a != a) ? a : b; }
+static inline REAL R(dl_max)(REAL a, REAL b) { return ((a > b) | (a != a)) ? a : b; }
+static inline REAL R(dl_min)(REAL a, REAL b) { return ((a < b) | (a != a)) ? a : b; }
 static inline REAL R(dl_idiv)(REAL a, REAL b) { return LIBM(__builtin_trunc)(a / b); }
 static inline REAL R(dl_imod)(REAL a, REAL b) { return LIBM(fmod)(a, b); }
 

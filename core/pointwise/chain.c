@@ -8,10 +8,14 @@ static int32_t splice(pw_builder *b, const dl_prog *p, const int32_t *feed, int3
     for (uint32_t k = 0; k < p->n_ins; k++) {
         const dl_ins *i = &p->ins[k];
         int32_t n = pw_operands(i->op);
-        if (i->op == DL_OP_IN) value[k] = feed[i->a];
-        else if (i->op == DL_OP_ATTR) value[k] = pw_leaf(b, DL_OP_ATTR, i->type, i->a + attr0);
-        else if (n == 0) value[k] = pw_intern(b, *i);
-        else value[k] = pw_emit(b, i->op, i->type, value[i->a], n > 1 ? value[i->b] : 0, n > 2 ? value[i->c] : 0);
+        if (i->op == DL_OP_IN)
+            value[k] = feed[i->a];
+        else if (i->op == DL_OP_ATTR)
+            value[k] = pw_leaf(b, DL_OP_ATTR, i->type, i->a + attr0);
+        else if (n == 0)
+            value[k] = pw_intern(b, *i);
+        else
+            value[k] = pw_emit(b, i->op, i->type, value[i->a], n > 1 ? value[i->b] : 0, n > 2 ? value[i->c] : 0);
     }
     return value[p->out[0]];
 }

@@ -178,7 +178,8 @@ dl_status dl_prog_eval(const dl_prog *p, const dl_scalar *in, const dl_scalar *a
             value[k] = leaf(i, in, attr, index);
             continue;
         }
-        const dl_scalar v[3] = {value[i->a], n > 1 ? value[i->b] : (dl_scalar){.i = 0}, n > 2 ? value[i->c] : (dl_scalar){.i = 0}};
+        const dl_scalar v[3] = {value[i->a], n > 1 ? value[i->b] : (dl_scalar){.i = 0},
+                                n > 2 ? value[i->c] : (dl_scalar){.i = 0}};
         int32_t from = p->ins[i->op == DL_OP_SEL ? i->b : i->a].type;
         if (!pw_apply(i->op, i->type, from, v, &value[k]))
             status = dl_failf(DL_INVALID, "%s: integer division by zero", p->name);

@@ -62,8 +62,8 @@ dl_status dl_expr_grad(const dl_expr *e, const char *grads, int32_t k, dl_prog *
     if (grads && !*grads) return dl_failf(DL_UNSUPPORTED, "%s is not differentiable", e->name);
     if (k < 0 || k >= e->n_in) return dl_failf(DL_INVALID, "%s: there is no input %d to differentiate by", e->name, k);
     if (!pw_is_float(pw_widen(e->in_type[k])))
-        return dl_failf(DL_UNSUPPORTED, "%s: input '%s' is %s; only floating-point inputs have gradients", e->name, e->in_name[k],
-                        pw_type_name(e->in_type[k]));
+        return dl_failf(DL_UNSUPPORTED, "%s: input '%s' is %s; only floating-point inputs have gradients", e->name,
+                        e->in_name[k], pw_type_name(e->in_type[k]));
     pw_source s = source(e);
     s.begin = NULL;
     if (grads) DL_TRY(find_entry(e, grads, k, &s));

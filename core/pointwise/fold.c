@@ -72,6 +72,7 @@ static int32_t simplify_arithmetic(pw_builder *p, const dl_ins *i) {
 static int32_t simplify_logic(pw_builder *p, const dl_ins *i) {
     switch (i->op) {
     case DL_OP_NOT: return at(p, i->a)->op == DL_OP_NOT ? at(p, i->a)->a : -1;
+    case DL_OP_EQ: return i->a == i->b && !pw_is_float(at(p, i->a)->type) ? pw_number(p, DL_BOOL, 1) : -1;
     case DL_OP_LT: return pw_is_unsigned(at(p, i->a)->type) && pw_is_number(p, i->b, 0) ? pw_number(p, DL_BOOL, 0) : -1;
     case DL_OP_LE: return pw_is_unsigned(at(p, i->a)->type) && pw_is_number(p, i->a, 0) ? pw_number(p, DL_BOOL, 1) : -1;
     default: break; /* and, or */
@@ -118,6 +119,7 @@ int32_t pw_simplify(pw_builder *p, const dl_ins *i) {
     case DL_OP_TRUNC:
     case DL_OP_RINT: return simplify_arithmetic(p, i);
     case DL_OP_NOT:
+    case DL_OP_EQ:
     case DL_OP_LT:
     case DL_OP_LE:
     case DL_OP_AND:

@@ -18,9 +18,7 @@ static int32_t mul(deriver *d, int32_t a, int32_t b) { return pw_emit2(&d->b, DL
 static int32_t sub(deriver *d, int32_t a, int32_t b) { return pw_emit2(&d->b, DL_OP_SUB, a, b); }
 static int32_t unary(deriver *d, int32_t op, int32_t a) { return pw_emit1(&d->b, op, a); }
 static int32_t scaled(deriver *d, int32_t a, double factor) { return mul(d, a, number(d, a, factor)); }
-static int32_t plus(deriver *d, int32_t a, double constant) {
-    return pw_emit2(&d->b, DL_OP_ADD, a, number(d, a, constant));
-}
+static int32_t plus(deriver *d, int32_t a, double constant) { return pw_emit2(&d->b, DL_OP_ADD, a, number(d, a, constant)); }
 
 static bool is_zero(const deriver *d, int32_t k) { return pw_is_number(&d->b, k, 0); }
 

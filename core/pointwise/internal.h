@@ -12,10 +12,10 @@ static inline bool pw_is_signed(int32_t type) { return type == DL_I8 || type == 
 static inline bool pw_is_unsigned(int32_t type) { return type == DL_U8 || type == DL_U32 || type == DL_BOOL; }
 static inline dl_dtype pw_widen(dl_dtype type) { return type == DL_F16 || type == DL_BF16 ? DL_F32 : type; }
 
-int32_t pw_bits(int32_t type);                    /* width; 8 for bool */
-const char *pw_type_name(int32_t type);           /* "float32", "u32" */
-int64_t pw_wrap(int32_t type, int64_t value);     /* into an integer type's range; bool: != 0 */
-uint64_t pw_pack(int32_t type, dl_scalar value);  /* dl_ins.imm of a constant: integers extended to 64 bits */
+int32_t pw_bits(int32_t type);                   /* width; 8 for bool */
+const char *pw_type_name(int32_t type);          /* "float32", "u32" */
+int64_t pw_wrap(int32_t type, int64_t value);    /* into an integer type's range; bool: != 0 */
+uint64_t pw_pack(int32_t type, dl_scalar value); /* dl_ins.imm of a constant: integers extended to 64 bits */
 dl_scalar pw_unpack(int32_t type, uint64_t imm);
 
 /* One opcode on values; from: the type of the operands (of b and c for sel). False: an integer was divided by zero. Floats stay in
@@ -47,7 +47,7 @@ dl_status pw_finish(pw_builder *, int32_t root, int32_t n_in, const uint8_t *in_
                     dl_prog **out);
 
 int32_t pw_const(pw_builder *, int32_t type, dl_scalar value);
-int32_t pw_number(pw_builder *, int32_t type, double value); /* converted to type */
+int32_t pw_number(pw_builder *, int32_t type, double value);             /* converted to type */
 int32_t pw_leaf(pw_builder *, int32_t op, int32_t type, int32_t number); /* in, attr, index */
 /* Folds, simplifies, shares. Operands the opcode does not have are 0. */
 int32_t pw_emit(pw_builder *, int32_t op, int32_t type, int32_t a, int32_t b, int32_t c);
@@ -84,9 +84,9 @@ pw_token pw_lex(const char *at, const char *end);
 
 /* A text with the names it may use. */
 typedef struct pw_source {
-    const char *name;         /* for messages */
-    const char *origin;       /* columns count from here */
-    const char *begin, *end;  /* the expression */
+    const char *name;        /* for messages */
+    const char *origin;      /* columns count from here */
+    const char *begin, *end; /* the expression */
     int32_t n_in, n_attr;
     const char *in_name[DL_PROG_MAX_IN + 2];
     uint8_t in_type[DL_PROG_MAX_IN + 2];

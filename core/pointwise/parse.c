@@ -28,10 +28,10 @@ static bool accept(parser *p, const char *text) {
 static dl_status fail_at(const parser *p, const pw_token *t, const char *expected) {
     int column = (int)(t->text - p->s->origin) + 1, length = (int)(p->s->end - p->s->begin);
     if (t->kind == PW_END)
-        return dl_failf(DL_INVALID, "%s: column %d: expected %s, but the expression ends: \"%.*s\"", p->s->name, column, expected,
-                        length, p->s->begin);
-    return dl_failf(DL_INVALID, "%s: column %d: expected %s at '%.*s' in \"%.*s\"", p->s->name, column, expected, (int)t->length,
-                    t->text, length, p->s->begin);
+        return dl_failf(DL_INVALID, "%s: column %d: expected %s, but the expression ends: \"%.*s\"", p->s->name, column,
+                        expected, length, p->s->begin);
+    return dl_failf(DL_INVALID, "%s: column %d: expected %s at '%.*s' in \"%.*s\"", p->s->name, column, expected,
+                    (int)t->length, t->text, length, p->s->begin);
 }
 
 static dl_status expect(parser *p, const char *text, const char *what) {
@@ -152,8 +152,8 @@ static dl_status primary(parser *p, pw_operand *out) {
 
 static dl_status prefix(parser *p, pw_operand *out) {
     pw_token t = p->token;
-    bool minus = accept(p, "-"), not = !minus && accept(p, "!"), flip = !minus && !not && accept(p, "~");
-    if (!minus && !not && !flip) return primary(p, out);
+    bool minus = accept(p, "-"), not = !minus && accept(p, "!"), flip = !minus && !not &&accept(p, "~");
+    if (!minus && !not &&!flip) return primary(p, out);
     if (p->depth++ > MAX_DEPTH) return fail_at(p, &t, "less nesting");
     pw_operand v;
     DL_TRY(prefix(p, &v));
@@ -173,12 +173,14 @@ static const struct {
     int8_t level, op;
     bool swap, negate, logical;
 } operators[] = {
-    {"||", 1, DL_OP_OR, false, false, true},  {"&&", 2, DL_OP_AND, false, false, true}, {"|", 3, DL_OP_OR, false, false, false},
-    {"&", 4, DL_OP_AND, false, false, false}, {"==", 5, DL_OP_EQ, false, false, false}, {"!=", 5, DL_OP_EQ, false, true, false},
-    {"<", 6, DL_OP_LT, false, false, false},  {"<=", 6, DL_OP_LE, false, false, false}, {">", 6, DL_OP_LT, true, false, false},
-    {">=", 6, DL_OP_LE, true, false, false},  {"<<", 7, DL_OP_SHL, false, false, false}, {">>", 7, DL_OP_SHR, false, false, false},
-    {"+", 8, DL_OP_ADD, false, false, false}, {"-", 8, DL_OP_SUB, false, false, false}, {"*", 9, DL_OP_MUL, false, false, false},
-    {"/", 9, DL_OP_DIV, false, false, false},
+    {"||", 1, DL_OP_OR, false, false, true},   {"&&", 2, DL_OP_AND, false, false, true},
+    {"|", 3, DL_OP_OR, false, false, false},   {"&", 4, DL_OP_AND, false, false, false},
+    {"==", 5, DL_OP_EQ, false, false, false},  {"!=", 5, DL_OP_EQ, false, true, false},
+    {"<", 6, DL_OP_LT, false, false, false},   {"<=", 6, DL_OP_LE, false, false, false},
+    {">", 6, DL_OP_LT, true, false, false},    {">=", 6, DL_OP_LE, true, false, false},
+    {"<<", 7, DL_OP_SHL, false, false, false}, {">>", 7, DL_OP_SHR, false, false, false},
+    {"+", 8, DL_OP_ADD, false, false, false},  {"-", 8, DL_OP_SUB, false, false, false},
+    {"*", 9, DL_OP_MUL, false, false, false},  {"/", 9, DL_OP_DIV, false, false, false},
 };
 enum { OPERATORS = sizeof operators / sizeof *operators };
 

@@ -35,23 +35,31 @@ static void put_suffix(text *t, int32_t type) {
 
 /* As a whole number times a power of two: exact, and free of the locale's decimal point. */
 static void put_float(text *t, int32_t type, double value) {
-    if (value != value) put(t, "(%s)NAN", c_type(type));
-    else if (isinf(value)) put(t, "(%s)%sINFINITY", c_type(type), value < 0 ? "-" : "");
+    if (value != value)
+        put(t, "(%s)NAN", c_type(type));
+    else if (isinf(value))
+        put(t, "(%s)%sINFINITY", c_type(type), value < 0 ? "-" : "");
     else {
         int exponent;
         int64_t mantissa = (int64_t)ldexp(frexp(fabs(value), &exponent), 53);
         for (exponent -= 53; mantissa && !(mantissa & 1); mantissa >>= 1) exponent++;
-        put(t, "%s0x%llxp%d%s", signbit(value) ? "-" : "", (unsigned long long)mantissa, mantissa ? exponent : 0, type == DL_F32 ? "f" : "");
+        put(t, "%s0x%llxp%d%s", signbit(value) ? "-" : "", (unsigned long long)mantissa, mantissa ? exponent : 0,
+            type == DL_F32 ? "f" : "");
     }
 }
 
 static void put_constant(text *t, const dl_ins *i) {
     dl_scalar v = pw_unpack(i->type, i->imm);
-    if (pw_is_float(i->type)) put_float(t, i->type, v.f);
-    else if (v.i == INT64_MIN) put(t, "INT64_MIN");
-    else if (i->type == DL_I64) put(t, "INT64_C(%lld)", (long long)v.i);
-    else if (i->type == DL_BOOL) put(t, "(_Bool)%d", v.i != 0);
-    else put(t, "(%s)%lld%s", c_type(i->type), (long long)v.i, i->type == DL_U32 ? "u" : v.i == INT32_MIN ? "ll" : "");
+    if (pw_is_float(i->type))
+        put_float(t, i->type, v.f);
+    else if (v.i == INT64_MIN)
+        put(t, "INT64_MIN");
+    else if (i->type == DL_I64)
+        put(t, "INT64_C(%lld)", (long long)v.i);
+    else if (i->type == DL_BOOL)
+        put(t, "(_Bool)%d", v.i != 0);
+    else
+        put(t, "(%s)%lld%s", c_type(i->type), (long long)v.i, i->type == DL_U32 ? "u" : v.i == INT32_MIN ? "ll" : "");
 }
 
 static void put_operand(text *t, const dl_prog *p, int32_t k) {
@@ -87,8 +95,10 @@ static void put_arithmetic(text *t, const dl_prog *p, const dl_ins *i, const cha
 
 static void put_negation(text *t, const dl_prog *p, const dl_ins *i) {
     const char *wide = pw_bits(i->type) == 64 ? "(uint64_t)" : "(uint32_t)";
-    if (pw_is_float(i->type)) put(t, "-");
-    else put(t, "(%s)(0 - %s", c_type(i->type), wide);
+    if (pw_is_float(i->type))
+        put(t, "-");
+    else
+        put(t, "(%s)(0 - %s", c_type(i->type), wide);
     put_operand(t, p, i->a);
     if (!pw_is_float(i->type)) put(t, ")");
 }
@@ -144,7 +154,10 @@ static void put_expression(text *t, const dl_prog *p, const dl_ins *i) {
     case DL_OP_SUB: put_arithmetic(t, p, i, "-"); break;
     case DL_OP_MUL: put_arithmetic(t, p, i, "*"); break;
     case DL_OP_DIV: put_arithmetic(t, p, i, "/"); break;
-    case DL_OP_RECIP: put(t, "1 / "); put_operand(t, p, i->a); break;
+    case DL_OP_RECIP:
+        put(t, "1 / ");
+        put_operand(t, p, i->a);
+        break;
     case DL_OP_NEG: put_negation(t, p, i); break;
     case DL_OP_LT: put_infix(t, p, i, "<"); break;
     case DL_OP_LE: put_infix(t, p, i, "<="); break;

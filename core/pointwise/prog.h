@@ -11,8 +11,8 @@ enum { DL_PROG_MAX_IN = 8, DL_PROG_MAX_ATTR = 16, DL_PROG_MAX_ARGS = 32 };
 
 /* An expression and the types it is compiled for. f16 and bf16 are taken as F32 wherever they occur. */
 typedef struct dl_expr {
-    const char *name;  /* for messages and dl_prog.name */
-    const char *text;  /* docs/pointwise.md has the grammar */
+    const char *name; /* for messages and dl_prog.name */
+    const char *text; /* docs/pointwise.md has the grammar */
     int32_t n_in, n_attr;
     const char *in_name[DL_PROG_MAX_IN];     /* tensors */
     const char *attr_name[DL_PROG_MAX_ATTR]; /* scalar attributes */
@@ -69,7 +69,7 @@ dl_status dl_prog_eval(const dl_prog *p, const dl_scalar *in, const dl_scalar *a
 /* ---- the table of built-in rows (pointwise.def), shared by the core's registration and the generator -------------------- */
 
 typedef struct dl_pointwise_row {
-    const char *sig;   /* "add(Tensor a, Tensor b, Scalar alpha=1) -> Tensor" */
+    const char *sig; /* "add(Tensor a, Tensor b, Scalar alpha=1) -> Tensor" */
     const char *rule;
     const char *expr;
     const char *grads; /* NULL derived, "" none, else "a: …; b: …" */

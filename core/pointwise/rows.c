@@ -36,7 +36,8 @@ static dl_status argument(const char *sig, const char *at, const char *end, pool
     while (at < end && *at == ' ') at++;
     size_t type_length = strcspn(at, " "), name_length = 0;
     const char *name = at + type_length;
-    if (name >= end) return dl_failf(DL_INVALID, "signature '%s': expected \"type name\" at column %d", sig, (int)(at - sig) + 1);
+    if (name >= end)
+        return dl_failf(DL_INVALID, "signature '%s': expected \"type name\" at column %d", sig, (int)(at - sig) + 1);
     while (*name == ' ') name++;
     name_length = strcspn(name, " =,)");
     int32_t type = tensor_type(at, type_length);

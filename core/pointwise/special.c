@@ -15,7 +15,8 @@ double pw_digamma(double x) {
     double sum = 0;
     for (; x < 10; x += 1) sum -= 1 / x;
     double z = 1 / (x * x);
-    double series = z * (1 / 12.0 - z * (1 / 120.0 - z * (1 / 252.0 - z * (1 / 240.0 - z * (1 / 132.0 - z * (691 / 32760.0 - z / 12))))));
+    double series =
+        z * (1 / 12.0 - z * (1 / 120.0 - z * (1 / 252.0 - z * (1 / 240.0 - z * (1 / 132.0 - z * (691 / 32760.0 - z / 12))))));
     return sum + log(x) - 0.5 / x - series;
 }
 
@@ -30,6 +31,7 @@ double pw_trigamma(double x) {
     double sum = 0;
     for (; x < 10; x += 1) sum += 1 / (x * x);
     double z = 1 / (x * x);
-    double series = z * (1 / 6.0 - z * (1 / 30.0 - z * (1 / 42.0 - z * (1 / 30.0 - z * (5 / 66.0 - z * (691 / 2730.0 - z * 7 / 6))))));
+    double series =
+        z * (1 / 6.0 - z * (1 / 30.0 - z * (1 / 42.0 - z * (1 / 30.0 - z * (5 / 66.0 - z * (691 / 2730.0 - z * 7 / 6))))));
     return sum + 1 / x + 0.5 * z + series / x;
 }

@@ -44,8 +44,10 @@ static kind kind_of(int32_t op) {
 int32_t pw_strong(pw_builder *p, const pw_operand *v, int32_t type) {
     if (v->ins >= 0) return pw_cast(p, v->ins, type);
     dl_scalar value = {.f = v->f};
-    if (type == DL_BOOL) value.i = v->f != 0;
-    else if (!pw_is_float(type)) value.i = pw_wrap(type, v->i);
+    if (type == DL_BOOL)
+        value.i = v->f != 0;
+    else if (!pw_is_float(type))
+        value.i = pw_wrap(type, v->i);
     return pw_const(p, type, value);
 }
 
@@ -55,8 +57,10 @@ static int32_t common_type(const pw_builder *p, const pw_operand *v, int32_t n) 
     for (int32_t k = 0; k < n; k++) {
         if (v[k].ins < 0) continue;
         int32_t t = p->ins[v[k].ins].type;
-        if (type < 0 || type == DL_BOOL || (!pw_is_float(type) && pw_is_float(t))) type = t;
-        else if (t != type && t != DL_BOOL && (pw_is_float(type) == pw_is_float(t))) return -2;
+        if (type < 0 || type == DL_BOOL || (!pw_is_float(type) && pw_is_float(t)))
+            type = t;
+        else if (t != type && t != DL_BOOL && (pw_is_float(type) == pw_is_float(t)))
+            return -2;
     }
     return type;
 }
@@ -83,7 +87,8 @@ const char *pw_typed(pw_builder *p, dl_dtype compute, int32_t op, pw_operand *v,
     bool is_plain_bool = type == DL_BOOL && !has_weak(first, n) && k != NUMERIC && k != LATTICE && k != FLOATING;
     if (type < 0 || (type == DL_BOOL && !is_plain_bool)) type = compute;
     if (!pw_is_float(type) && (k == FLOATING || has_fraction(first, n))) {
-        if (!pw_is_float(compute)) return k == FLOATING ? "floating-point operands; cast with float32(...)" : "a whole number beside an integer";
+        if (!pw_is_float(compute))
+            return k == FLOATING ? "floating-point operands; cast with float32(...)" : "a whole number beside an integer";
         type = compute;
     }
     if (k == NUMERIC && type == DL_BOOL) return "operands other than bool";
@@ -91,7 +96,9 @@ const char *pw_typed(pw_builder *p, dl_dtype compute, int32_t op, pw_operand *v,
     if (k == BITWISE && pw_is_float(type)) return "integer or bool operands";
     int32_t arg[3] = {0, 0, 0};
     for (int32_t j = 0; j < n; j++) arg[j] = pw_strong(p, &first[j], type);
-    if (op == DL_OP_SEL) *out = (pw_operand){.ins = pw_select(p, pw_strong(p, &v[0], DL_BOOL), arg[0], arg[1])};
-    else *out = (pw_operand){.ins = pw_emit(p, op, k == COMPARE ? DL_BOOL : type, arg[0], arg[1], arg[2])};
+    if (op == DL_OP_SEL)
+        *out = (pw_operand){.ins = pw_select(p, pw_strong(p, &v[0], DL_BOOL), arg[0], arg[1])};
+    else
+        *out = (pw_operand){.ins = pw_emit(p, op, k == COMPARE ? DL_BOOL : type, arg[0], arg[1], arg[2])};
     return NULL;
 }

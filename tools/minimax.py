@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """minimax.py - makes the polynomial coefficients of backends/cpu/vecmath_*.h (needs mpmath; not part of the build).
 
-Each polynomial is the minimax approximation (Remez exchange) of `f` on [a, b] in powers of x, weighted so that the error
+With --table: the table of backends/cpu/vecmath_table.c. Each polynomial is the minimax approximation (Remez exchange) of `f` on [a, b] in powers of x, weighted so that the error
 of the function it serves is even; printed as hexadecimal floats with the weighted error that remains.
 """
+import sys
+
 from mpmath import mp, mpf, matrix, lu_solve, exp, log, sqrt, erf, erfc, sin, cos, atanh, expm1, log1p, pi
 
 mp.dps = 60
@@ -61,20 +63,42 @@ def near_zero(f, at_zero):
 
 exp_tail = near_zero(lambda r: (expm1(r) - r) / r**2, mpf(1) / 2)
 exp_weight = near_zero(lambda r: abs(r**2 / expm1(r)), tiny)
-show("exp f32: e^r = 1 + r + r^2 P(r)", exp_tail, exp_weight, -half, half * mpf("1.0001"), 4)
-show("exp f64", exp_tail, exp_weight, -half, half * mpf("1.0001"), 10, True)
+def polynomials():
+    show("exp f32: e^r = 1 + r + r^2 P(r)", exp_tail, exp_weight, -half, half * mpf("1.0001"), 4)
+    show("exp f64", exp_tail, exp_weight, -half, half * mpf("1.0001"), 10, True)
 
-log_tail = near_zero(lambda x: (log1p(x) - x + x * x / 2) / x**3, mpf(1) / 3)
-log_weight = near_zero(lambda x: abs(x**3 / log1p(x)), tiny)
-show("log f32: log(1+f) = f - f^2/2 + f^3 P(f)", log_tail, log_weight, -mpf(1) / 3, mpf(1) / 3 + mpf("1e-6"), 7)
-show("log f64: log((1+s)/(1-s)) = 2s + s^3 P(s^2)", near_zero(lambda z: (2 * atanh(sqrt(z)) - 2 * sqrt(z)) / z ** mpf("1.5"), mpf(2) / 3),
-     near_zero(lambda z: z, tiny), 0, mpf("0.0401"), 7, True)
-show("log2 for pow: 34 bits", near_zero(lambda z: (2 * atanh(sqrt(z)) / sqrt(z)) / log(2), 2 / log(2)), lambda z: mpf(1) / 2, 0, mpf("0.0401"), 5, True)
-show("2^r for pow: 30 bits", lambda r: mpf(2) ** r, lambda r: mpf(2) ** -r, mpf(-1) / 2, mpf(1) / 2, 6, True)
+    log_tail = near_zero(lambda x: (log1p(x) - x + x * x / 2) / x**3, mpf(1) / 3)
+    log_weight = near_zero(lambda x: abs(x**3 / log1p(x)), tiny)
+    show("log f32: log(1+f) = f - f^2/2 + f^3 P(f)", log_tail, log_weight, -mpf(1) / 3, mpf(1) / 3 + mpf("1e-6"), 7)
+    show("log f64: log((1+s)/(1-s)) = 2s + s^3 P(s^2)", near_zero(lambda z: (2 * atanh(sqrt(z)) - 2 * sqrt(z)) / z ** mpf("1.5"), mpf(2) / 3),
+         near_zero(lambda z: z, tiny), 0, mpf("0.0401"), 7, True)
+    show("log2 for pow: 34 bits", near_zero(lambda z: (2 * atanh(sqrt(z)) / sqrt(z)) / log(2), 2 / log(2)), lambda z: mpf(1) / 2, 0, mpf("0.0401"), 5, True)
+    show("2^r for pow: 30 bits", lambda r: mpf(2) ** r, lambda r: mpf(2) ** -r, mpf(-1) / 2, mpf(1) / 2, 6, True)
 
-show("sin(x pi/2) = x P(x^2)", near_zero(lambda z: sin(sqrt(z) * pi / 2) / sqrt(z), pi / 2), near_zero(lambda z: 1, 1), 0, mpf("0.2501"), 4, True)
-show("cos(x pi/2) = P(x^2)", lambda z: cos(sqrt(z) * pi / 2), lambda z: 1, 0, mpf("0.2501"), 4, True)
+    show("sin(x pi/2) = x P(x^2)", near_zero(lambda z: sin(sqrt(z) * pi / 2) / sqrt(z), pi / 2), near_zero(lambda z: 1, 1), 0, mpf("0.2501"), 4, True)
+    show("cos(x pi/2) = P(x^2)", lambda z: cos(sqrt(z) * pi / 2), lambda z: 1, 0, mpf("0.2501"), 4, True)
 
-show("erf f32 small: x + x P(x^2)", near_zero(lambda z: erf(sqrt(z)) / sqrt(z) - 1, 2 / sqrt(pi) - 1),
-     near_zero(lambda z: sqrt(z) / erf(sqrt(z)), sqrt(pi) / 2), 0, 1, 6)
-show("erf f32 large: erfc(t) = exp(-t P(t))", lambda t: -log(erfc(t)) / t, lambda t: t * erfc(t) / erf(t), mpf(1), mpf(4), 6)
+    show("erf f32 small: x + x P(x^2)", near_zero(lambda z: erf(sqrt(z)) / sqrt(z) - 1, 2 / sqrt(pi) - 1),
+         near_zero(lambda z: sqrt(z) / erf(sqrt(z)), sqrt(pi) / 2), 0, 1, 6)
+    show("erf f32 large: erfc(t) = exp(-t P(t))", lambda t: -log(erfc(t)) / t, lambda t: t * erfc(t) / erf(t), mpf(1), mpf(4), 6)
+
+
+def two_over_pi():
+    """vecmath_table.c: 2^k * 2/pi mod 4 as hi + lo, hi of few bits."""
+    mp.prec = 400
+    hi, lo = [], []
+    for k in range(106):
+        c = 2 / pi * mpf(2) ** k % 4
+        unit = mpf(2) ** (-27 if k == 0 else -25)
+        hi.append(mp.floor(c / unit) * unit)
+        with mp.workprec(53):
+            lo.append(+(c - hi[-1]))
+    for name, values in (("hi", hi), ("lo", lo)):
+        print(f"static const double {name}[106] = {{")
+        for k in range(0, 106, 4):
+            print("    " + " ".join(float(x).hex() + "," for x in values[k : k + 4]))
+        print("};")
+
+
+if __name__ == "__main__":
+    polynomials() if "--table" not in sys.argv else two_over_pi()

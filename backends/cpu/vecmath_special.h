@@ -3,8 +3,9 @@
 
 /* ---- trigonometry --------------------------------------------------------------------------------------------------------- */
 
-/* Row k: 2^k * 2/pi mod 4 as hi + lo, hi a multiple of 2^-25 (row 0: of 27 bits). vecmath_table.c */
-extern const double cpu_two_over_pi[106][2];
+/* Element k: 2^k * 2/pi mod 4 as hi + lo, hi a multiple of 2^-25 (the first: of 2^-27). vecmath_table.c. (Pointers, because
+ * gcc 12 gathers through those only.) */
+extern const double *const cpu_two_over_pi_hi, *const cpu_two_over_pi_lo;
 
 typedef struct cpu_turn {
     double sin, cos;  /* of x reduced to an eighth of a turn around the nearest quarter */
@@ -14,10 +15,11 @@ typedef struct cpu_turn {
 /* x * 2/pi = quarter + f exactly enough for every float (Payne and Hanek 1983): x = m * 2^k with an integer m of 24 bits once
  * |x| >= 2^24, and only 2^k * 2/pi mod 4 counts. m * hi is exact, so is its difference to the quarter. */
 static inline cpu_turn cpu_turn_f32(float x) {
-    const uint32_t u = dl_bitcast_u32_f32(x), exponent = u >> 23 & 255;
-    const uint32_t k = exponent > 150 ? exponent - 150 : 0;
-    const double m = dl_bitcast_f32_u32(u - (k << 23));
-    const double hi = m * cpu_two_over_pi[k][0], lo = cpu_two_over_pi[k][1];
+    const uint32_t u = dl_bitcast_u32_f32(x);
+    const int32_t exponent = u >> 23 & 255;
+    const int32_t k = exponent > 150 ? exponent - 150 : 0; /* signed: gathers take signed indices */
+    const double m = dl_bitcast_f32_u32(u - ((uint32_t)k << 23));
+    const double hi = m * cpu_two_over_pi_hi[k], lo = cpu_two_over_pi_lo[k];
     const double shifted = cpu_mad_f64(m, lo, hi) + 0x1.8p52;
     const double f = cpu_mad_f64(m, lo, hi - (shifted - 0x1.8p52)), z = f * f;
     double s = 0x1.4bc81f3bf5f0ap-13;

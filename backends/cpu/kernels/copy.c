@@ -120,14 +120,13 @@ static dl_status run_cat(const dl_frame *f, const dl_plan *plan) {
     char *to = cpu_data(out);
     for (uint32_t k = 0; k < f->n_in; k++) {
         const dl_tensor *x = f->in[k];
-        if (x->ndim != out->ndim) continue; /* PyTorch's legacy: a vector without elements fits everywhere */
         cpu_copy(x->ndim, x->shape, to, out->type, out->strides, cpu_data(x), x->type, x->strides);
         to += x->shape[dim] * out->strides[dim] * cpu_size(out->type);
     }
     return DL_OK;
 }
 
-/* Zeroes columns [begin, end) of every row of the last two dimensions, begin and end depending on the row. */
+/* Zeroes every row of the last two dimensions right of the diagonal (lower) or left of it. */
 static void clear_outside(const dl_tensor *out, int64_t diagonal, int lower) {
     static const uint64_t zero;
     const int32_t r = out->ndim - 2, c = out->ndim - 1;
@@ -138,7 +137,7 @@ static void clear_outside(const dl_tensor *out, int64_t diagonal, int lower) {
     cpu_walk w;
     cpu_walk_begin(&w, &rows, 0, columns > 0 ? rows.count : 0);
     while (cpu_walk_next(&w, 1)) {
-        int64_t border = w.at[1] + diagonal + lower; /* first column above the triangle, or first of it */
+        int64_t border = w.at[1] + diagonal + lower; /* lower: first column to clear; else: first one to keep */
         border = border < 0 ? 0 : border > columns ? columns : border;
         const int64_t begin = lower ? border : 0, end = lower ? columns : border;
         char *at = (char *)cpu_data(out) + (w.at[0] + begin * out->strides[c]) * size;

@@ -2,8 +2,10 @@
  *
  * A fold maps each element (to itself in most folds) and combines the results by +, *, max or min. Floats are accumulated in
  * double, eight at a time, so single-precision results are exact to the last rounding in all but contrived cases. */
+#include "fold.h"
 #include "reduce.h"
 #include "types.h"
+#include "backends/cpu/vecmath.h"
 #include <math.h>
 
 typedef double double8 __attribute__((vector_size(64)));
@@ -91,6 +93,18 @@ typedef struct combiner {
 static const combiner add = COMBINER(ADD, 0, 0), mul = COMBINER(MUL, 1, 1), max = COMBINER(MAX, -INFINITY, INT64_MIN),
                       min = COMBINER(MIN, INFINITY, INT64_MAX);
 
+double cpu_row_sum(cpu_lane lane, const void *x, int64_t n) {
+    double total = 0;
+    add.row[lane](x, n, &total);
+    return total;
+}
+
+double cpu_row_max(cpu_lane lane, const void *x, int64_t n) {
+    double most = -INFINITY;
+    max.row[lane](x, n, &most);
+    return most;
+}
+
 /* ---- mapping elements ----------------------------------------------------------------------------------------------- */
 
 /* to[i] = f(x[i], param[i * step]) for n lane values. */
@@ -105,17 +119,21 @@ typedef void map_fn(const void *x, int64_t n, const double *param, int64_t step,
             to[i] = expression;                                                                                                \
         }                                                                                                                      \
     }
+#define MAP_TABLE(name) static map_fn *const name[3] = {map_##name##_F32, map_##name##_F64, map_##name##_I64};
 #define MAP_LANES(name, expression)                                                                                            \
     MAP(name, F32, float, expression)                                                                                          \
     MAP(name, F64, double, expression)                                                                                         \
     MAP(name, I64, int64_t, expression)                                                                                        \
-    static map_fn *const name[3] = {map_##name##_F32, map_##name##_F64, map_##name##_I64};
+    MAP_TABLE(name)
 MAP_LANES(nonzero, x != 0)
 MAP_LANES(magnitude, fabs(x))
 MAP_LANES(square, x * x)
 MAP_LANES(power, pow(fabs(x), *param))
 MAP_LANES(square_deviation, (x - param[i * step]) * (x - param[i * step]))
-MAP_LANES(shifted_exp, exp(x - param[i * step]))
+MAP(shifted_exp, F32, float, dl_exp_f32((float)(x - param[i * step])))
+MAP(shifted_exp, F64, double, dl_exp_f64(x - param[i * step]))
+MAP(shifted_exp, I64, int64_t, dl_exp_f64(x - param[i * step]))
+MAP_TABLE(shifted_exp)
 
 /* ---- folds ---------------------------------------------------------------------------------------------------------- */
 
@@ -252,7 +270,6 @@ FOLD1(fold_norm1, &add, magnitude, NULL)
 FOLD1(fold_norm2, &add, square, square_root)
 FOLD1(fold_norm, &add, power, take_root)
 FOLD1(fold_largest, &max, magnitude, NULL)
-FOLD1(fold_smallest, &min, magnitude, NULL)
 FOLD2(fold_var, &add, NULL, keep_mean, &add, square_deviation, divide_by_freedom)
 FOLD2(fold_logsumexp, &max, NULL, keep_shift, &add, shifted_exp, shift_log)
 
@@ -315,9 +332,8 @@ static dl_status run_norm(const dl_frame *f, const dl_plan *plan) {
                        : p == 1         ? &fold_norm1
                        : p == 0         ? &fold_count
                        : p == INFINITY  ? &fold_largest
-                       : p == -INFINITY ? &fold_smallest
                                         : &fold_norm;
-    if (isinf(p) && reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
+    if (p == INFINITY && reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
     return reduce(f, fold, float_lane(f), (cpu_reduction){.p = p}, 1);
 }
 

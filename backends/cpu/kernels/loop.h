@@ -114,4 +114,25 @@ static inline int64_t cpu_walk_next(cpu_walk *w, int64_t most) {
     return run;
 }
 
+/* Lines of tensors along one dimension: a loop over the other dimensions (offsets of each line's first element), and each operand's
+ * stride along the line. All tensors have the first one's number of dimensions; sizes are the first one's. */
+typedef struct cpu_lines {
+    cpu_loop across;
+    int64_t length, step[CPU_OPERANDS];
+} cpu_lines;
+
+static inline void cpu_lines_init(cpu_lines *l, int64_t dim, int32_t tensors, const dl_tensor *const *t) {
+    const int32_t ndim = t[0]->ndim;
+    if (dim < 0) dim += ndim ? ndim : 1;
+    cpu_loop_init(&l->across, tensors);
+    l->length = ndim ? t[0]->shape[dim] : 1;
+    for (int32_t k = 0; k < tensors; k++) l->step[k] = ndim ? t[k]->strides[dim] : 1;
+    for (int32_t d = 0; d < ndim; d++) {
+        if (d == dim) continue;
+        cpu_loop_dim(&l->across, t[0]->shape[d], t[0]->strides[d], tensors > 1 ? t[1]->strides[d] : 0,
+                     tensors > 2 ? t[2]->strides[d] : 0, tensors > 3 ? t[3]->strides[d] : 0);
+    }
+    cpu_loop_merge(&l->across);
+}
+
 #endif

@@ -11,48 +11,12 @@
 #ifndef CPU_TYPES_H
 #define CPU_TYPES_H
 #include "backends/cpu/cpu.h"
+#include "backends/cpu/half.h"
 #include <string.h>
 
 #define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7) typedef ctype cpu_##NAME;
 #include "dlrun/dtype.def"
 #undef DL_DTYPE
-
-static inline uint32_t cpu_bits(float v) {
-    uint32_t u;
-    memcpy(&u, &v, sizeof u);
-    return u;
-}
-static inline float cpu_float(uint32_t u) {
-    float v;
-    memcpy(&v, &u, sizeof v);
-    return v;
-}
-
-/* IEEE binary16. The exponent is moved by a multiplication, which also normalises subnormals. */
-static inline float cpu_half_to_float(uint16_t h) {
-    uint32_t magnitude = h & 0x7fffu;
-    uint32_t u = cpu_bits(cpu_float(magnitude << 13) * 0x1p112f);
-    u |= magnitude >= 0x7c00u ? 0x7f800000u : 0u; /* infinity and NaN */
-    return cpu_float(u | (uint32_t)(h & 0x8000u) << 16);
-}
-
-/* Rounds to nearest, ties to even. Below 2^-14 the addition of 0.5 does the rounding: there one ulp is a half's 2^-24. */
-static inline uint16_t cpu_float_to_half(float v) {
-    uint32_t u = cpu_bits(v), magnitude = u & 0x7fffffffu;
-    uint32_t normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-    uint32_t subnormal = cpu_bits(cpu_float(magnitude) + 0.5f) - cpu_bits(0.5f);
-    uint32_t h = magnitude < 0x38800000u ? subnormal : normal;
-    h = magnitude >= 0x477ff000u ? 0x7c00u : h; /* 65520 and above round to infinity */
-    h = magnitude > 0x7f800000u ? 0x7e00u : h;
-    return (uint16_t)(h | ((u >> 16) & 0x8000u));
-}
-
-static inline float cpu_bfloat_to_float(uint16_t b) { return cpu_float((uint32_t)b << 16); }
-static inline uint16_t cpu_float_to_bfloat(float v) {
-    uint32_t u = cpu_bits(v);
-    uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
-}
 
 /* above: the smallest power of two that T cannot hold; exact in float, unlike T's largest value. */
 #define CPU_SATURATE(v, T, lowest, highest, above)                                                                             \
@@ -71,8 +35,8 @@ static inline uint16_t cpu_float_to_bfloat(float v) {
 
 #define CPU_LOAD_F32(s) (s)
 #define CPU_LOAD_F64(s) (s)
-#define CPU_LOAD_F16(s) cpu_half_to_float(s)
-#define CPU_LOAD_BF16(s) cpu_bfloat_to_float(s)
+#define CPU_LOAD_F16(s) cpu_f16_to_f32(s)
+#define CPU_LOAD_BF16(s) cpu_bf16_to_f32(s)
 #define CPU_LOAD_U8(s) (s)
 #define CPU_LOAD_I8(s) (s)
 #define CPU_LOAD_I16(s) (s)
@@ -82,8 +46,8 @@ static inline uint16_t cpu_float_to_bfloat(float v) {
 
 #define CPU_FROM_FLOAT_F32(v) ((float)(v))
 #define CPU_FROM_FLOAT_F64(v) ((double)(v))
-#define CPU_FROM_FLOAT_F16(v) cpu_float_to_half((float)(v))
-#define CPU_FROM_FLOAT_BF16(v) cpu_float_to_bfloat((float)(v))
+#define CPU_FROM_FLOAT_F16(v) cpu_f32_to_f16((float)(v))
+#define CPU_FROM_FLOAT_BF16(v) cpu_f32_to_bf16((float)(v))
 #define CPU_FROM_FLOAT_U8(v) CPU_SATURATE(v, uint8_t, 0, UINT8_MAX, 0x1p8f)
 #define CPU_FROM_FLOAT_I8(v) CPU_SATURATE(v, int8_t, INT8_MIN, INT8_MAX, 0x1p7f)
 #define CPU_FROM_FLOAT_I16(v) CPU_SATURATE(v, int16_t, INT16_MIN, INT16_MAX, 0x1p15f)
@@ -93,8 +57,8 @@ static inline uint16_t cpu_float_to_bfloat(float v) {
 
 #define CPU_FROM_INT_F32(v) ((float)(v))
 #define CPU_FROM_INT_F64(v) ((double)(v))
-#define CPU_FROM_INT_F16(v) cpu_float_to_half((float)(v))
-#define CPU_FROM_INT_BF16(v) cpu_float_to_bfloat((float)(v))
+#define CPU_FROM_INT_F16(v) cpu_f32_to_f16((float)(v))
+#define CPU_FROM_INT_BF16(v) cpu_f32_to_bf16((float)(v))
 #define CPU_FROM_INT_U8(v) ((uint8_t)(v))
 #define CPU_FROM_INT_I8(v) ((int8_t)(v))
 #define CPU_FROM_INT_I16(v) ((int16_t)(v))

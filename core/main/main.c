@@ -156,6 +156,7 @@ static int run(lua_State *L, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    argv[0] = (char[]){"dlrun"}; /* getopt's messages begin with it */
     lua_State *L = luaL_newstate();
     if (!L) {
         fputs("dlrun: out of memory\n", stderr);

@@ -74,7 +74,7 @@ local function loadScript(path)
   local folder = path:match '^(.*)/[^/]*$' or '.'
   package.path = folder .. '/?.lua;' .. folder .. '/?/init.lua;' .. package.path
   local chunk, message = loadfile(path)
-  if not chunk then error(message:gsub('^cannot open (.*)$', 'cannot open %1'), 0) end
+  if not chunk then error(message, 0) end
   return chunk
 end
 

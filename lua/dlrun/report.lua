@@ -30,7 +30,7 @@ end
 
 local function frameName(info)
   if info.what == 'main' then return 'main chunk' end
-  if info.name then return ("%s '%s'"):format(info.namewhat ~= '' and info.namewhat or 'function', info.name) end
+  if info.name then return ("function '%s'"):format(info.name) end
   return ('function at line %d'):format(info.linedefined)
 end
 
@@ -64,8 +64,8 @@ function report.describe(value)
   local frames = userFrames()
   local first = frames[1]
   -- Lua's own place is the best one unless it lies in our files; then the user's frame is.
-  if first and (not place or isOurs('@' .. place)) then
-    place = ('%s:%d'):format(first.short_src, first.currentline)
+  if not place or not full and isOurs('@' .. place) then
+    place = first and ('%s:%d'):format(first.short_src, first.currentline)
   end
   local out = {('%s %s\n'):format(paint('1;31', 'dlrun:'), message)}
   if place then
@@ -73,10 +73,8 @@ function report.describe(value)
     local line = sourceLine(path, tonumber(number))
     out[#out + 1] = line and ('  %s: %s\n'):format(place, paint('1', line)) or ('  %s\n'):format(place)
   end
-  for k, info in ipairs(frames) do
-    if k > 1 or ('%s:%d'):format(info.short_src, info.currentline) ~= place or #frames > 1 then
-      out[#out + 1] = ('    in %s (%s:%d)\n'):format(frameName(info), info.short_src, info.currentline)
-    end
+  for _, info in ipairs(#frames > 1 and frames or {}) do
+    out[#out + 1] = ('    in %s (%s:%d)\n'):format(frameName(info), info.short_src, info.currentline)
   end
   return table.concat(out)
 end

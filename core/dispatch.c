@@ -1,0 +1,365 @@
+/* dispatch.c - dl_call, the one door: infer, allocate, find the plan, run it, record it. */
+#include "core/alloc.h"
+#include "core/autograd.h"
+#include "core/call.h"
+#include "core/capture.h"
+#include "core/fallback.h"
+#include "core/graph_run.h"
+#include "core/plan.h"
+#include "core/random.h"
+#include "core/status.h"
+#include "core/storage.h"
+#include <stdatomic.h>
+#include <string.h>
+
+static _Atomic uint64_t call_count;
+
+/* ---- checks before anything is allocated ------------------------------------------------------------------------------- */
+
+static dl_status check_counts(const dl_op *op, int32_t n_in, int32_t n_out) {
+    int32_t singles = op->n_tensors - op->n_lists;
+    int fits = op->n_lists ? n_in >= singles && (n_in - singles) % op->n_lists == 0 : n_in == op->n_tensors;
+    if (!fits)
+        return dl_failf(DL_INVALID, "%s: expected %d tensors%s, got %d; signature: %s", op->name, op->n_tensors,
+                        op->n_lists ? " (lists of equal lengths)" : "", n_in, op->def.sig);
+    if (n_out != op->n_outs)
+        return dl_failf(DL_INVALID, "%s: expected %d outputs, got %d; signature: %s", op->name, op->n_outs, n_out, op->def.sig);
+    return DL_OK;
+}
+
+/* The argument that flattened input k belongs to. */
+static const dl_arg *argument_of(const dl_op *op, int32_t k, int32_t n_in) {
+    int32_t length = op->n_lists ? (n_in - (op->n_tensors - op->n_lists)) / op->n_lists : 0;
+    for (int32_t t = 0; t < op->n_tensors; t++) {
+        int32_t width = op->tensors[t].kind == DL_ARG_LIST ? length : 1;
+        if (k < width) return &op->tensors[t];
+        k -= width;
+    }
+    return &op->tensors[op->n_tensors - 1];
+}
+
+static dl_status check_present(const dl_op *op, const dl_tensor *const *in, int32_t n_in) {
+    for (int32_t k = 0; k < n_in; k++) {
+        if (in[k] && in[k]->storage) continue;
+        const dl_arg *arg = argument_of(op, k, n_in);
+        if (!in[k] && (arg->kind != DL_ARG_TENSOR || op->grad_of)) continue; /* optional, or not read by the gradient */
+        return dl_failf(DL_INVALID, "%s: tensor '%s' is %s", op->name, arg->name, in[k] ? "empty (it has no storage)" : "missing");
+    }
+    return DL_OK;
+}
+
+/* All tensors of a call live on one device. */
+static dl_status choose_device(const dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                               dl_device **device) {
+    *device = NULL;
+    for (int32_t k = 0; k < n_in + n_out; k++) {
+        const dl_tensor *t = k < n_in ? in[k] : out[k - n_in];
+        if (!t || !t->storage) continue;
+        dl_device *d = t->storage->device;
+        if (!*device) *device = d;
+        else if (d != *device)
+            return dl_failf(DL_INVALID, "%s: tensors on different devices: %s and %s; move one with :to()", op->name, dl_device_name(*device),
+                            dl_device_name(d));
+    }
+    if (!*device) *device = dl_default_device();
+    return *device ? DL_OK : DL_UNSUPPORTED;
+}
+
+/* ---- in-place writes ---------------------------------------------------------------------------------------------------- */
+
+static int same_view(const dl_tensor *a, const dl_tensor *b) {
+    if (a->byte_offset != b->byte_offset || a->ndim != b->ndim || a->type != b->type) return 0;
+    for (int32_t d = 0; d < a->ndim; d++)
+        if (a->shape[d] != b->shape[d] || (a->strides[d] != b->strides[d] && a->shape[d] != 1)) return 0;
+    return 1;
+}
+
+/* Does an output that the caller gave share memory with an input in a way a kernel must not see? */
+static int overlaps(const dl_call_context *c, const dl_tensor *out, const dl_tensor *const *in, int32_t n_in) {
+    int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
+    for (int32_t k = 0; k < n_in; k++)
+        if (in[k] && in[k]->storage == out->storage && !(pointwise && same_view(in[k], out))) return 1;
+    return 0;
+}
+
+static dl_status check_given(dl_call_context *c, uint32_t k, const dl_tensor *const *in, int32_t n_in, int record) {
+    dl_tensor *out = c->caller_out[k];
+    for (int32_t d = 0; d < out->ndim; d++)
+        if (out->strides[d] == 0 && out->shape[d] > 1)
+            return dl_failf(DL_INVALID, "%s: cannot write into an expanded tensor: several elements share one place; clone it first", c->op->name);
+    if (dl_recording_now()->enabled) {
+        if (out->var && !out->var->node)
+            return dl_failf(DL_INVALID, "%s: a leaf that requires a gradient cannot be changed in place while recording; wrap the change in torch.noGrad", c->op->name);
+        int view = (out->flags & DL_TENSOR_BORROWED) || (out->var && out->var->node->op && (out->var->node->op->def.flags & DL_OP_VIEW));
+        if ((record || out->var) && view)
+            return dl_failf(DL_INVALID, "%s: a recorded value cannot be written into a view of another tensor; build the result with torch.cat or torch.stack", c->op->name);
+    }
+    if (!(c->aside >> k & 1) && overlaps(c, out, in, n_in)) {
+        c->aside |= 1u << k;
+        memset(&c->temp[k], 0, sizeof c->temp[k]);
+        DL_TRY(dl_tensor_new(&c->temp[k], out->type, out->ndim, out->shape, c->frame.device));
+    }
+    return DL_OK;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------------ */
+
+/* Allocates new outputs and puts temporaries in the place of given ones that must be computed aside. */
+static dl_status make_outputs(dl_call_context *c) {
+    for (uint32_t k = 0; k < c->frame.n_out; k++) {
+        dl_tensor *out = c->caller_out[k];
+        if (c->aside >> k & 1) c->out[k] = &c->temp[k];
+        else if (!(c->given >> k & 1)) {
+            int64_t shape[DL_MAX_DIMS];
+            dl_dtype type = out->type;
+            int32_t ndim = out->ndim;
+            memcpy(shape, out->dims, sizeof shape);
+            memset(out, 0, sizeof *out);
+            DL_TRY(dl_tensor_new(out, type, ndim, shape, c->frame.device));
+        }
+    }
+    return DL_OK;
+}
+
+static dl_status run_composed(dl_call_context *c) {
+    dl_graph graph;
+    dl_recording *recording = dl_recording_now();
+    int32_t enabled = recording->enabled;
+    recording->enabled = 0;
+    dl_status status = dl_graph_open(&graph, &c->frame, NULL, NULL);
+    if (status == DL_OK) {
+        c->frame.user = c->op->def.user;
+        status = c->op->def.compose(&graph, &c->frame);
+        if (status == DL_OK) status = dl_graph_status(&graph);
+        for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
+            dl_tensor result = {0};
+            status = dl_graph_take(&graph, k, &result);
+            if (status == DL_OK && !result.storage) status = dl_failf(DL_INTERNAL, "%s: its composition returned no output %u", c->op->name, k);
+            if (status == DL_OK) status = dl_copy_into(c->out[k], &result);
+            dl_tensor_clear(&result);
+        }
+        dl_graph_close(&graph);
+    }
+    recording->enabled = enabled;
+    return status;
+}
+
+static dl_status lacking(const dl_call_context *c) {
+    const char *backend = dl_core_of(c->frame.device)->backend->api.name;
+    return dl_failf(DL_UNSUPPORTED, "backend %s has no kernel for %s on %s, and no composition covers it; --fallback=cpu would run it on the CPU",
+                    backend, c->op->name, c->frame.n_in && c->frame.in[0] ? dl_dtype_name(c->frame.in[0]->type) : dl_dtype_name(c->out[0]->type));
+}
+
+/* The kernel, else the composition, else the CPU where that is allowed. */
+static dl_status compute(dl_call_context *c) {
+    dl_cached_plan *plan;
+    DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
+    if (plan) {
+        if (c->op->def.flags & DL_OP_RANDOM) dl_random_take(&c->frame.random_key, &c->frame.random_call);
+        dl_status status = dl_plan_run(c->op, &c->frame, plan);
+        if (status == DL_OK) status = dl_capture_note(c->op, &c->frame, plan);
+        dl_plan_release(plan);
+        return status;
+    }
+    if (c->op->def.compose) return run_composed(c);
+    if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
+    return lacking(c);
+}
+
+static void touch_written(const dl_call_context *c) {
+    for (uint32_t k = 0; k < c->frame.n_in; k++)
+        if (c->frame.in[k] && argument_of(c->op, (int32_t)k, (int32_t)c->frame.n_in)->written) dl_storage_touch(c->frame.in[k]->storage);
+}
+
+static dl_status store_aside(dl_call_context *c) {
+    for (uint32_t k = 0; k < c->frame.n_out; k++)
+        if (c->aside >> k & 1) DL_TRY(dl_copy_into(c->caller_out[k], &c->temp[k]));
+    return DL_OK;
+}
+
+static void release_temporaries(dl_call_context *c) {
+    for (uint32_t k = 0; k < c->frame.n_out; k++)
+        if (c->aside >> k & 1) dl_tensor_clear(&c->temp[k]);
+    for (int32_t k = 0; c->cast_made >> k; k++)
+        if (c->cast_made >> k & 1) dl_tensor_clear(&c->cast[k]);
+}
+
+/* After a failure new outputs are empty again. */
+static void empty_new_outputs(dl_call_context *c) {
+    for (uint32_t k = 0; k < c->frame.n_out; k++)
+        if (!(c->given >> k & 1)) {
+            if (c->caller_out[k]->storage) dl_tensor_clear(c->caller_out[k]);
+            else memset(c->caller_out[k], 0, sizeof *c->caller_out[k]);
+        }
+}
+
+static dl_status make_view(dl_call_context *c) {
+    const dl_tensor *x = c->frame.in[0];
+    for (uint32_t k = 0; k < c->frame.n_out; k++) {
+        dl_tensor *out = c->caller_out[k];
+        out->data = x->data;
+        out->device = x->device;
+        out->element = x->element;
+        out->storage = x->storage;
+        dl_storage_retain(out->storage);
+    }
+    return DL_OK;
+}
+
+/* Everything between the checks and the tape. */
+static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int record, dl_node **node) {
+    int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
+    c->frame.user = c->op->def.user;
+    DL_TRY(pointwise ? dl_pointwise_infer(c, in) : c->op->def.infer(&c->frame));
+    if (c->op->def.flags & DL_OP_VIEW) DL_TRY(make_view(c));
+    else {
+        for (uint32_t k = 0; k < c->frame.n_out; k++)
+            if (c->given >> k & 1) DL_TRY(check_given(c, k, in, (int32_t)c->frame.n_in, record));
+        if (!(c->op->def.flags & DL_OP_SYNC)) DL_TRY(make_outputs(c));
+        /* What an in-place call saves must be saved before it is overwritten. */
+        if (record) DL_TRY(dl_record_begin(c->op, &c->frame, node));
+        if (pointwise) DL_TRY(dl_pointwise_prepare(c, in));
+        else if (strcmp(c->op->name, "copy") == 0) DL_TRY(dl_pointwise_expand(c, in));
+        DL_TRY(compute(c));
+        if (c->op->def.flags & DL_OP_MUTATES) touch_written(c);
+        DL_TRY(store_aside(c));
+        c->frame.in = in;
+        return DL_OK;
+    }
+    return record ? dl_record_begin(c->op, &c->frame, node) : DL_OK;
+}
+
+/* A given output that is overwritten with something unrecorded leaves the tape. */
+static void leave_tape(dl_call_context *c) {
+    if (!dl_recording_now()->enabled) return;
+    for (uint32_t k = 0; k < c->frame.n_out; k++)
+        if ((c->given >> k & 1) && c->caller_out[k]->var && c->caller_out[k]->var->node) {
+            dl_var_release(c->caller_out[k]->var);
+            c->caller_out[k]->var = NULL;
+        }
+}
+
+static int differentiable(const dl_op *op) {
+    if (op->def.flags & DL_OP_POINTWISE) return !(op->def.grads && !*op->def.grads);
+    return op->def.grad != NULL;
+}
+
+static dl_status call_once(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                           const dl_attr *attr, int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr) {
+    dl_call_context c;
+    c.op = op;
+    c.given = c.aside = c.cast_made = 0;
+    DL_TRY(check_counts(op, n_in, n_out));
+    DL_TRY(check_present(op, in, n_in));
+    DL_TRY(dl_op_attrs(op, attr, n_attr, c.attr));
+    c.frame = (dl_frame){.size = sizeof c.frame,
+                         .n_in = (uint32_t)n_in,
+                         .n_out = (uint32_t)n_out,
+                         .n_attr = (uint32_t)op->n_attrs,
+                         .in = in,
+                         .out = c.out,
+                         .attr = c.attr,
+                         .epilogue = epilogue,
+                         .epilogue_attr = epilogue_attr};
+    for (int32_t k = 0; k < n_out; k++) {
+        c.out[k] = c.caller_out[k] = out[k];
+        if (out[k]->storage) c.given |= 1u << k;
+        else if (out[k]->ndim || out[k]->shape) memset(out[k], 0, sizeof *out[k]);
+    }
+    DL_TRY(choose_device(op, in, n_in, out, n_out, &c.frame.device));
+    c.frame.stream = c.frame.device->stream;
+    int record = differentiable(op) && dl_must_record(in, n_in);
+    dl_node *node = NULL;
+    dl_status status = execute(&c, in, record, &node);
+    if (status == DL_OK && node) status = dl_record_end(node, c.caller_out, n_out);
+    else if (status == DL_OK) leave_tape(&c);
+    if (node) dl_node_release(node);
+    release_temporaries(&c);
+    if (status != DL_OK) empty_new_outputs(&c);
+    return status;
+}
+
+/* An op that is its composition: the emitted calls are recorded, not the op. */
+static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                                const dl_attr *attr, int32_t n_attr) {
+    dl_attr full[DL_MAX_ATTRS];
+    DL_TRY(check_counts(op, n_in, n_out));
+    DL_TRY(check_present(op, in, n_in));
+    DL_TRY(dl_op_attrs(op, attr, n_attr, full));
+    dl_frame frame = {.size = sizeof frame, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .n_attr = (uint32_t)op->n_attrs,
+                      .in = in, .out = out, .attr = full, .user = op->def.user};
+    DL_TRY(choose_device(op, in, n_in, out, n_out, &frame.device));
+    frame.stream = frame.device->stream;
+    dl_graph graph;
+    DL_TRY(dl_graph_open(&graph, &frame, NULL, NULL));
+    dl_status status = op->def.compose(&graph, &frame);
+    if (status == DL_OK) status = dl_graph_status(&graph);
+    for (int32_t k = 0; k < n_out && status == DL_OK; k++) {
+        if (!out[k]->storage) {
+            status = dl_graph_take(&graph, (uint32_t)k, out[k]);
+            continue;
+        }
+        dl_tensor result = {0};
+        static int32_t copy = -1;
+        if (copy < 0) copy = dl_op_find("copy");
+        status = dl_graph_take(&graph, (uint32_t)k, &result);
+        if (status == DL_OK) status = dl_call(copy, (const dl_tensor *[]){&result}, 1, &out[k], 1, NULL, 0);
+        dl_tensor_clear(&result);
+    }
+    dl_graph_close(&graph);
+    return status;
+}
+
+dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
+                     int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr) {
+    if (dl_interrupted() && dl_take_interrupt()) return dl_failf(DL_INTERRUPTED, "interrupted");
+    atomic_fetch_add_explicit(&call_count, 1, memory_order_relaxed);
+    if (op->def.flags & DL_OP_COMPOSITE) return call_composite(op, in, n_in, out, n_out, attr, n_attr);
+    return call_once(op, in, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);
+}
+
+dl_status dl_call(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
+                  int32_t n_attr) {
+    dl_op *op = dl_op_at(id);
+    if (!op) return dl_failf(DL_INVALID, "there is no op number %d", id);
+    return dl_call_op(op, in, n_in, out, n_out, attr, n_attr, NULL, NULL);
+}
+
+dl_status dl_copy_into(dl_tensor *dst, const dl_tensor *src) {
+    static int32_t copy = -1;
+    if (copy < 0) copy = dl_op_find("copy");
+    dl_recording *recording = dl_recording_now();
+    int32_t enabled = recording->enabled;
+    recording->enabled = 0;
+    dl_status status = dl_call(copy, (const dl_tensor *[]){src}, 1, (dl_tensor *[]){dst}, 1, NULL, 0);
+    recording->enabled = enabled;
+    return status;
+}
+
+dl_status dl_view(int32_t id, const dl_tensor *in, dl_tensor *out, const dl_attr *attr, int32_t n_attr) {
+    dl_op *op = dl_op_at(id);
+    if (!op || !(op->def.flags & DL_OP_VIEW)) return dl_failf(DL_INVALID, "op number %d is no view", id);
+    if (!in || !in->storage) return dl_failf(DL_INVALID, "%s: the tensor is empty (it has no storage)", op->name);
+    if (dl_must_record(&in, 1)) return dl_failf(DL_UNSUPPORTED, "%s: a recorded tensor needs dl_call", op->name);
+    dl_call_context c;
+    c.op = op;
+    c.given = 0;
+    DL_TRY(dl_op_attrs(op, attr, n_attr, c.attr));
+    c.out[0] = c.caller_out[0] = out;
+    memset(out, 0, offsetof(dl_tensor, dims));
+    c.frame = (dl_frame){.size = sizeof c.frame, .n_in = 1, .n_out = 1, .n_attr = (uint32_t)op->n_attrs, .in = &in, .out = c.out,
+                         .attr = c.attr, .device = in->storage->device, .user = op->def.user};
+    DL_TRY(op->def.infer(&c.frame));
+    out->data = in->data;
+    out->device = in->device;
+    out->element = in->element;
+    out->storage = in->storage;
+    out->flags = DL_TENSOR_BORROWED;
+    return DL_OK;
+}
+
+void dl_calls(dl_call_stats *out) {
+    *out = (dl_call_stats){.calls = call_count};
+    dl_plan_counts(&out->plans_made, &out->plans_reused);
+    dl_fallback_counts(&out->fallback_calls, &out->fallback_bytes);
+}

@@ -1,0 +1,82 @@
+/* infer.c - what shape rules set: outputs' shapes and types, and how they meet tensors the caller gave. */
+#include "core/call.h"
+#include "core/graph.h"
+#include "core/status.h"
+#include <stdio.h>
+#include <string.h>
+
+const char *dl_shape_text(const dl_tensor *t, char *text, size_t capacity) {
+    size_t at = (size_t)snprintf(text, capacity, "%s (", dl_dtype_name(t->type));
+    for (int32_t d = 0; d < t->ndim && at < capacity; d++)
+        at += (size_t)snprintf(text + at, capacity - at, d ? ", %lld" : "%lld", (long long)t->shape[d]);
+    if (at < capacity) snprintf(text + at, capacity - at, ")");
+    return text;
+}
+
+static void point_inside(dl_tensor *t) {
+    t->size = sizeof *t;
+    t->shape = t->dims;
+    t->strides = t->dims + DL_MAX_DIMS;
+}
+
+static dl_status check_shape(const dl_call_context *c, int32_t ndim, const int64_t *shape) {
+    if (ndim < 0 || ndim > DL_MAX_DIMS)
+        return dl_failf(DL_INVALID, "%s: the result would have %d dimensions; at most %d are possible", c->op->name, ndim, DL_MAX_DIMS);
+    for (int32_t d = 0; d < ndim; d++)
+        if (shape[d] < 0)
+            return dl_failf(DL_INVALID, "%s: the result would have size %lld in dimension %d", c->op->name, (long long)shape[d], d);
+    return DL_OK;
+}
+
+/* PyTorch's can_cast: no float to integer, nothing but bool to bool. A comparison's bool fits uint8 bit for bit. */
+static int may_store(dl_dtype result, dl_dtype given) {
+    if (result == given) return 1;
+    if (given == DL_BOOL) return 0;
+    return result > DL_BF16 || given <= DL_BF16;
+}
+
+static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    dl_tensor *out = c->caller_out[k];
+    if (out->ndim != ndim || memcmp(out->shape, shape, (size_t)ndim * sizeof *shape) != 0) {
+        char text[160];
+        dl_tensor want = {.type = type, .ndim = ndim, .shape = (int64_t *)shape};
+        char wanted[160];
+        return dl_failf(DL_INVALID, "%s: the result has shape %s, but the tensor given for it is %s", c->op->name,
+                        dl_shape_text(&want, wanted, sizeof wanted), dl_shape_text(out, text, sizeof text));
+    }
+    if (!may_store(type, out->type))
+        return dl_failf(DL_INVALID, "%s: a %s result cannot be stored in a %s tensor; convert it first", c->op->name,
+                        dl_dtype_name(type), dl_dtype_name(out->type));
+    int same = type == out->type || (type == DL_BOOL && out->type == DL_U8);
+    /* creation ops and copies convert while they write: their kernels read the type off the output */
+    int converts = c->op->n_tensors == 0 || strcmp(c->op->name, "copy") == 0;
+    if (!same && !converts) {
+        c->aside |= 1u << k;
+        memset(&c->temp[k], 0, sizeof c->temp[k]);
+        return dl_tensor_new(&c->temp[k], type, ndim, shape, c->frame.device);
+    }
+    return DL_OK;
+}
+
+dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    dl_call_context *c = dl_context_of(f);
+    if (k >= f->n_out) return dl_failf(DL_INTERNAL, "%s: has no output %u", c->op->name, k);
+    DL_TRY(check_shape(c, ndim, shape));
+    if (c->given >> k & 1) return meet_given(c, k, type, ndim, shape);
+    dl_tensor *out = f->out[k];
+    point_inside(out);
+    out->type = type;
+    out->ndim = ndim;
+    memcpy(out->dims, shape, (size_t)ndim * sizeof *shape);
+    return DL_OK;
+}
+
+dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides, uint64_t byte_offset) {
+    dl_call_context *c = dl_context_of(f);
+    if (c->given >> k & 1) return dl_failf(DL_INVALID, "%s: a view cannot be written into a given tensor", c->op->name);
+    DL_TRY(dl_set_out(f, k, f->in[0]->type, ndim, shape));
+    dl_tensor *out = f->out[k];
+    memcpy(out->dims + DL_MAX_DIMS, strides, (size_t)ndim * sizeof *strides);
+    out->byte_offset = byte_offset;
+    return DL_OK;
+}

@@ -26,6 +26,7 @@ typedef struct dl_saved {
     dl_tensor tensor;  /* an alias if kept (inputs with their var, outputs without), else shape and type only */
     int64_t version;   /* the storage's when kept; -1: not checked */
     dl_var *live;      /* read this leaf's value instead (segments); a reference */
+    int32_t wanted;    /* an output to keep once it is computed */
     int32_t kept;
 } dl_saved;
 
@@ -46,6 +47,7 @@ struct dl_node {
     dl_var **inputs;  /* n_in; NULL where no gradient is wanted */
     dl_saved *in, *out;
     dl_attr *attr;    /* with its own copies of lists and strings */
+    dl_node *next_doomed; /* in the list of nodes being freed */
 };
 
 void dl_var_retain(dl_var *);
@@ -53,6 +55,8 @@ void dl_var_release(dl_var *); /* NULL: nothing */
 void dl_node_retain(dl_node *);
 void dl_node_release(dl_node *);
 void dl_node_consume(dl_node *); /* drops what it saved */
+dl_status dl_node_new(int32_t n_in, int32_t n_out, const dl_attr *, int32_t n_attr, const char *name, dl_node **out);
+dl_status dl_var_leaf(const dl_tensor *, dl_var **out); /* a new leaf whose value is that tensor */
 dl_status dl_var_of_node(dl_node *, int32_t output, dl_var **out); /* a new variable for that output */
 
 /* This thread's recording state. */

@@ -161,6 +161,7 @@ static dl_status compute(dl_call_context *c) {
         dl_plan_release(plan);
         return status;
     }
+    if (c->frame.epilogue) return DL_UNSUPPORTED; /* dl_call_fused then makes the calls one by one */
     if (c->op->def.compose) return run_composed(c);
     if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
     return lacking(c);

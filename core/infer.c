@@ -1,5 +1,6 @@
 /* infer.c - what shape rules set: outputs' shapes and types, and how they meet tensors the caller gave. */
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/graph.h"
 #include "core/status.h"
 #include <stdio.h>
@@ -79,4 +80,12 @@ dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shap
     memcpy(out->dims + DL_MAX_DIMS, strides, (size_t)ndim * sizeof *strides);
     out->byte_offset = byte_offset;
     return DL_OK;
+}
+
+dl_status dl_alloc_out(const dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    dl_tensor *out = f->out[k];
+    if (out->storage) return dl_failf(DL_INVALID, "the size of this result depends on the data: it cannot be written into a given tensor");
+    dl_capture_refuse("the size of a result depends on data");
+    *out = (dl_tensor){0};
+    return dl_tensor_new(out, type, ndim, shape, f->device);
 }

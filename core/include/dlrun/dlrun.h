@@ -181,6 +181,7 @@ DL_API int32_t dl_grad_enabled(void);
 DL_API int32_t dl_set_grad_enabled(int32_t on); /* returns the old value */
 DL_API dl_status dl_requires_grad(dl_tensor *t, int32_t on); /* makes t a leaf variable (or an ordinary tensor); floating dtypes only */
 DL_API int32_t dl_is_recorded(const dl_tensor *t); /* 0 no gradient, 1 leaf that requires one, 2 result of a recorded call */
+DL_API int32_t dl_is_saved(const dl_tensor *t); /* does a recorded call still need these values? then an in-place write would spoil it */
 DL_API const char *dl_recorded_by(const dl_tensor *t); /* name of the op that made a recorded tensor; NULL for others */
 /* A leaf's gradient buffer. dl_grad aliases it (t_grad stays empty if there is none yet); dl_set_grad binds a tensor of the
  * same shape, dtype and device: backward adds into it. grad NULL unbinds. */

@@ -440,34 +440,32 @@ dl_status dl_backward(const dl_tensor *const *roots, const dl_tensor *const *gra
 
 /* ---- pending nodes -------------------------------------------------------------------------------------------------------- */
 
-static dl_status pending(dl_backward_run *run, visit **at) {
-    if (!run->given) return dl_failf(DL_INVALID, "no custom node is pending");
-    *at = &run->visits[run->at];
-    return DL_OK;
-}
+static visit *pending(dl_backward_run *run) { return run->given ? &run->visits[run->at] : NULL; }
+
+static dl_status none_pending(void) { return dl_failf(DL_INVALID, "no custom node is pending"); }
 
 dl_status dl_backward_node(dl_backward_run *run, dl_custom_node *out) {
-    visit *at;
-    DL_TRY(pending(run, &at));
+    const visit *at = pending(run);
+    if (!at) return none_pending();
     *out = (dl_custom_node){at->node->custom_id, at->node->n_in, at->node->n_out};
     return DL_OK;
 }
 
 dl_status dl_backward_node_grad(dl_backward_run *run, int32_t output, dl_tensor *grad) {
-    visit *at;
-    DL_TRY(pending(run, &at));
+    const visit *at = pending(run);
+    if (!at) return none_pending();
     if (output < 0 || output >= at->node->n_out) return dl_failf(DL_INVALID, "%s has no output %d", at->node->name, output);
     return at->grads[output].storage ? dl_tensor_alias(grad, &at->grads[output]) : DL_OK;
 }
 
 int32_t dl_backward_node_needs(dl_backward_run *run, int32_t input) {
-    visit *at = run->given ? &run->visits[run->at] : NULL;
+    const visit *at = pending(run);
     return at && input >= 0 && input < at->node->n_in && at->needs[input];
 }
 
 dl_status dl_backward_node_give(dl_backward_run *run, int32_t input, const dl_tensor *grad) {
-    visit *at;
-    DL_TRY(pending(run, &at));
+    const visit *at = pending(run);
+    if (!at) return none_pending();
     if (input < 0 || input >= at->node->n_in) return dl_failf(DL_INVALID, "%s has no input %d", at->node->name, input);
     dl_tensor_clear(&run->given[input]);
     return grad ? dl_tensor_alias(&run->given[input], grad) : DL_OK;

@@ -65,7 +65,7 @@ dl_status rule_dim(int64_t dim, int32_t ndim, int32_t *out) {
 
 dl_status rule_dims(const dl_frame *f, uint32_t k, int32_t ndim, uint32_t *mask) {
     const int64_t *dims;
-    int32_t n = attr_ints(f, k, &dims), d;
+    int32_t n = attr_ints(f, k, &dims), d = 0;
     *mask = n ? 0 : (1u << ndim) - 1;
     for (int32_t i = 0; i < n; i++) {
         DL_TRY(rule_dim(dims[i], ndim, &d));

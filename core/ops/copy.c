@@ -25,8 +25,15 @@ dl_status grad_copy(dl_graph *g, const dl_frame *f) {
 
 /* ---- cat, stack ------------------------------------------------------------------------------------------------------------- */
 
-dl_status infer_cat(dl_frame *f) {
+static dl_status list_given(const dl_frame *f) {
     if (f->n_in == 0) return dl_failf(DL_INVALID, "expected at least one tensor");
+    for (uint32_t k = 0; k < f->n_in; k++)
+        if (!f->in[k]) return dl_failf(DL_INVALID, "tensor %u of the list is missing", k);
+    return DL_OK;
+}
+
+dl_status infer_cat(dl_frame *f) {
+    DL_TRY(list_given(f));
     const dl_tensor *first = f->in[0];
     dl_shape s = shape_of(first);
     dl_dtype type = first->type;
@@ -62,7 +69,7 @@ dl_status grad_cat(dl_graph *g, const dl_frame *f) {
 }
 
 dl_status infer_stack(dl_frame *f) {
-    if (f->n_in == 0) return dl_failf(DL_INVALID, "expected at least one tensor");
+    DL_TRY(list_given(f));
     const dl_tensor *first = f->in[0];
     dl_dtype type = first->type;
     dl_shape s = {.ndim = first->ndim + 1};

@@ -13,6 +13,7 @@ static dl_status check_lists(const dl_frame *f, uint32_t lists, uint32_t optiona
         return dl_failf(DL_INVALID, "expected a step counter of one floating element");
     for (uint32_t k = 0; k < n; k++) {
         const dl_tensor *p = f->in[k];
+        if (!p) return dl_failf(DL_INVALID, "parameter %u is missing", k);
         if (!is_floating(p->type))
             return dl_failf(DL_INVALID, "parameter %u is %s: only floating parameters can be optimized", k, dl_dtype_name(p->type));
         for (uint32_t l = 1; l < lists; l++) {

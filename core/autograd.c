@@ -123,8 +123,8 @@ dl_status dl_set_grad(dl_tensor *t, const dl_tensor *grad) {
                    memcmp(grad->shape, t->shape, (size_t)t->ndim * sizeof *t->shape) == 0;
         char a[160], b[160];
         if (!same)
-            return dl_failf(DL_INVALID, "a gradient must look like its tensor: expected %s, got %s", dl_shape_text(t, a, sizeof a),
-                            dl_shape_text(grad, b, sizeof b));
+            return dl_failf(DL_INVALID, "a gradient must look like its tensor: expected %s, got %s", dl_tensor_text(t, a, sizeof a),
+                            dl_tensor_text(grad, b, sizeof b));
     }
     dl_tensor_clear(&leaf->grad);
     return grad ? dl_tensor_alias(&leaf->grad, grad) : DL_OK;

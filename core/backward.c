@@ -208,8 +208,8 @@ static dl_status seed_root(dl_backward_run *run, dl_var *root, const dl_tensor *
     if (gradient) {
         char a[160], b[160];
         if (!same_shape(gradient, &root->meta))
-            return dl_failf(DL_INVALID, "backward: expected a gradient of shape %s, got %s", dl_shape_text(&root->meta, a, sizeof a),
-                            dl_shape_text(gradient, b, sizeof b));
+            return dl_failf(DL_INVALID, "backward: expected a gradient of shape %s, got %s", dl_tensor_text(&root->meta, a, sizeof a),
+                            dl_tensor_text(gradient, b, sizeof b));
         DL_TRY(dl_tensor_alias(&g, gradient));
     } else {
         if (dl_tensor_count(&root->meta) != 1)

@@ -37,5 +37,5 @@ dl_status dl_call_op(dl_op *, const dl_tensor *const *in, int32_t n_in, dl_tenso
 dl_status dl_copy_into(dl_tensor *dst, const dl_tensor *src);
 
 /* A short text for messages: "float32 (64, 784)". */
-const char *dl_shape_text(const dl_tensor *, char *text, size_t capacity);
+const char *dl_tensor_text(const dl_tensor *, char *text, size_t capacity);
 #endif

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *dl_shape_text(const dl_tensor *t, char *text, size_t capacity) {
+const char *dl_tensor_text(const dl_tensor *t, char *text, size_t capacity) {
     size_t at = (size_t)snprintf(text, capacity, "%s (", dl_dtype_name(t->type));
     for (int32_t d = 0; d < t->ndim && at < capacity; d++)
         at += (size_t)snprintf(text + at, capacity - at, d ? ", %lld" : "%lld", (long long)t->shape[d]);
@@ -43,7 +43,7 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
         dl_tensor want = {.type = type, .ndim = ndim, .shape = (int64_t *)shape};
         char wanted[160];
         return dl_failf(DL_INVALID, "%s: the result has shape %s, but the tensor given for it is %s", c->op->name,
-                        dl_shape_text(&want, wanted, sizeof wanted), dl_shape_text(out, text, sizeof text));
+                        dl_tensor_text(&want, wanted, sizeof wanted), dl_tensor_text(out, text, sizeof text));
     }
     if (!may_store(type, out->type))
         return dl_failf(DL_INVALID, "%s: a %s result cannot be stored in a %s tensor; convert it first", c->op->name,

@@ -51,7 +51,7 @@ static dl_status broadcast(const dl_call_context *c, const dl_tensor *const *in,
             if (aligned[d] != 1) {
                 char a[160], b[160];
                 return dl_failf(DL_INVALID, "%s: shapes %s and %s cannot be broadcast: sizes must be equal or 1, counted from the last dimension",
-                                c->op->name, dl_shape_text(in[0], a, sizeof a), dl_shape_text(in[k], b, sizeof b));
+                                c->op->name, dl_tensor_text(in[0], a, sizeof a), dl_tensor_text(in[k], b, sizeof b));
             }
             aligned[d] = n;
         }

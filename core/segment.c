@@ -113,7 +113,7 @@ static dl_status refresh(dl_var *leaf, const dl_tensor *now, const char *what, i
     if (now->ndim != leaf->meta.ndim || memcmp(now->shape, leaf->meta.shape, (size_t)now->ndim * sizeof *now->shape) != 0 ||
         now->type != leaf->meta.type)
         return dl_failf(DL_INVALID, "%s %d of the last forward was %s, now it is %s; call forward again first", what, k,
-                        dl_shape_text(&leaf->meta, a, sizeof a), dl_shape_text(now, b, sizeof b));
+                        dl_tensor_text(&leaf->meta, a, sizeof a), dl_tensor_text(now, b, sizeof b));
     dl_tensor_clear(&leaf->value);
     return dl_tensor_detach(&leaf->value, now);
 }

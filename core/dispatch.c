@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "core/status.h"
 #include "core/storage.h"
+#include "core/tensor.h"
 #include <stdatomic.h>
 #include <string.h>
 
@@ -40,7 +41,10 @@ static const dl_arg *argument_of(const dl_op *op, int32_t k, int32_t n_in) {
 
 static dl_status check_present(const dl_op *op, const dl_tensor *const *in, int32_t n_in) {
     for (int32_t k = 0; k < n_in; k++) {
-        if (in[k] && in[k]->storage) continue;
+        if (in[k] && in[k]->storage) {
+            DL_TRY(dl_tensor_refresh(in[k]));
+            continue;
+        }
         const dl_arg *arg = argument_of(op, k, n_in);
         if (!in[k] && (arg->kind != DL_ARG_TENSOR || op->grad_of)) continue; /* optional, or not read by the gradient */
         return dl_failf(DL_INVALID, "%s: tensor '%s' is %s", op->name, arg->name, in[k] ? "empty (it has no storage)" : "missing");
@@ -264,8 +268,10 @@ static dl_status call_once(dl_op *op, const dl_tensor *const *in, int32_t n_in, 
                          .epilogue_attr = epilogue_attr};
     for (int32_t k = 0; k < n_out; k++) {
         c.out[k] = c.caller_out[k] = out[k];
-        if (out[k]->storage) c.given |= 1u << k;
-        else if (out[k]->ndim || out[k]->shape) memset(out[k], 0, sizeof *out[k]);
+        if (out[k]->storage) {
+            c.given |= 1u << k;
+            DL_TRY(dl_tensor_refresh(out[k]));
+        } else if (out[k]->ndim || out[k]->shape) memset(out[k], 0, sizeof *out[k]);
     }
     DL_TRY(choose_device(op, in, n_in, out, n_out, &c.frame.device));
     c.frame.stream = c.frame.device->stream;

@@ -119,6 +119,11 @@ DL_API dl_status dl_tensor_write(dl_tensor *t, const void *host, uint64_t bytes)
 DL_API void *dl_tensor_data(const dl_tensor *t); /* host address of element 0 on the CPU, else NULL; exposes the storage */
 DL_API dl_status dl_tensor_to(dl_tensor *t, const dl_tensor *of, dl_device *, dl_dtype); /* copy, on the tape if of is */
 
+/* One element (core/element.c), by one index from 0 for each dimension, as f64: exact for every dtype but 64-bit integers beyond 2^53;
+ * truncated and saturated into integer dtypes. Off the tape. Reading does not expose the storage. */
+DL_API dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value);
+DL_API dl_status dl_element_set(dl_tensor *t, const int64_t *index, double value);
+
 /* DLPack 0.6 exchange: a DLManagedTensor*. Export holds a reference; import takes over the producer's. */
 DL_API dl_status dl_tensor_to_dlpack(const dl_tensor *t, void **managed);
 DL_API dl_status dl_tensor_from_dlpack(dl_tensor *t, void *managed);

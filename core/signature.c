@@ -1,6 +1,6 @@
 /* signature.c - parses op signatures:
  *     name(Tensor x, Tensor? bias, Tensor![] p, Tensor:bool mask, int[] dims=, float eps=1e-5) -> Tensor, Tensor
- * Tensors come before attributes. No arrow means one output; an arrow with nothing behind it, none. */
+ * Tensors and attributes are numbered apart, so they may mix. No arrow means one output; an arrow with nothing behind it, none. */
 #include "core/op.h"
 #include "core/status.h"
 #include <ctype.h>
@@ -99,7 +99,6 @@ static dl_status argument(cursor *c, dl_op *op) {
     DL_TRY(tensor ? tensor_type(c, &arg) : attr_kind(c, type, &arg));
     DL_TRY(word(c, arg.name, sizeof arg.name, "", "the argument's name"));
     if (tensor) {
-        if (op->n_attrs) return expected(c, "tensors before attributes");
         if (op->n_tensors == DL_MAX_TENSORS) return expected(c, "at most 8 tensor arguments");
         op->n_lists += arg.kind == DL_ARG_LIST;
         op->tensors[op->n_tensors++] = arg;

@@ -130,8 +130,7 @@ static int step(const dl_tensor *t, int64_t *at) { /* the next index in row-majo
 static void fill(const dl_tensor *t, int salt) {
     int64_t at[DL_MAX_DIMS] = {0};
     if (dl_tensor_count(t) == 0) return;
-    do
-        put(element(t, at), t->type, value(salt, at, t->ndim, t->type));
+    do put(element(t, at), t->type, value(salt, at, t->ndim, t->type));
     while (step(t, at));
 }
 
@@ -157,7 +156,8 @@ static void check_padding(const dl_tensor *t) {
 
 static const char *op_name;
 
-static void call(const char *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, const dl_attr *attr, int32_t n_attr) {
+static void call(const char *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, const dl_attr *attr,
+                 int32_t n_attr) {
     op_name = op;
     const dl_status status = dl_call(dl_op_find(op), in, n_in, &out, 1, attr, n_attr);
     if (status != DL_OK) fail_msg("%s: %s", op, dl_last_error());
@@ -360,7 +360,8 @@ static void test_addmm(void **state) {
     static const struct {
         int32_t nc, nd; /* of the operands, of the added tensor */
         int64_t added[3];
-    } cases[] = {{2, 2, {20, 35}}, {2, 1, {35}}, {2, 0, {0}}, {2, 2, {20, 1}}, {3, 3, {4, 20, 35}}, {3, 2, {1, 35}}, {3, 3, {4, 1, 1}}};
+    } cases[] = {{2, 2, {20, 35}},    {2, 1, {35}},    {2, 0, {0}},      {2, 2, {20, 1}},
+                 {3, 3, {4, 20, 35}}, {3, 2, {1, 35}}, {3, 3, {4, 1, 1}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t f = 0; f < sizeof factors / sizeof *factors; f++)
             for (int t = 0; t < TYPES; t++)

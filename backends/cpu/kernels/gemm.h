@@ -134,13 +134,13 @@ static void GEMM(pack_parts)(const gemm *g, const gemm_data *d, int64_t s0, int6
     if (g->pack_a)
         for (int64_t s = s0; s < s1; s++) {
             const int64_t row = gemm_strip(g, s), rows = gemm_strip(g, s + 1) - row;
-            GEMM(pack)((const char *)d->a + row * g->a_row * dl_bytes(g->type), g->type, g->a_row, g->a_col, rows, rows, g->k,
+            GEMM(pack)((const char *)d->a + row * g->a_row * cpu_size(g->type), g->type, g->a_row, g->a_col, rows, rows, g->k,
                        (GEMM_T *)d->packed_a + row * g->k);
         }
     for (int64_t p = p0 > g->first_packed ? p0 : g->first_packed; p < p1; p++) {
         const int64_t v = gemm_panel(g, p), column = v * GEMM(lanes), width = (gemm_panel(g, p + 1) - v) * GEMM(lanes);
         const int64_t count = g->n - column < width ? g->n - column : width;
-        GEMM(pack)((const char *)d->b + column * g->b_col * dl_bytes(g->type), g->type, g->b_col, g->b_row, count, width, g->k,
+        GEMM(pack)((const char *)d->b + column * g->b_col * cpu_size(g->type), g->type, g->b_col, g->b_row, count, width, g->k,
                    (GEMM_T *)d->packed_b + (v - gemm_panel(g, g->first_packed)) * GEMM(lanes) * g->k);
     }
 }

@@ -4,20 +4,12 @@
  * C^T = B^T * A^T), what is packed, how the work is cut between threads. run only computes. Each element is summed in one
  * fixed order, so results do not depend on the number of threads. */
 #include "backends/cpu/cpu.h"
-#include "backends/cpu/half.h"
+#include "backends/cpu/kernels/types.h"
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-static inline int64_t dl_bytes(dl_dtype type) {
-    static const uint8_t bytes[] = {
-#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7) bits / 8,
-#include "dlrun/dtype.def"
-#undef DL_DTYPE
-    };
-    return bytes[type];
-}
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -95,7 +87,7 @@ static inline uint64_t integer_at(const void *p, int64_t i, dl_dtype type) {
 }
 
 static inline void integer_put(void *p, int64_t i, dl_dtype type, uint64_t x) {
-    switch (dl_bytes(type)) {
+    switch (cpu_size(type)) {
     case 1: ((uint8_t *)p)[i] = (uint8_t)x; break;
     case 2: ((uint16_t *)p)[i] = (uint16_t)x; break;
     case 4: ((uint32_t *)p)[i] = (uint32_t)x; break;
@@ -243,7 +235,7 @@ static int64_t lanes(dl_dtype type) { return CPU_VECTOR / (type == DL_F64 ? 8 : 
 static int must_pack_b(const gemm *g) {
     enum { cache = 512 << 10 };
     if (is_half(g->type) || g->b_col != 1) return 1;
-    return g->m >= 64 && g->k * g->n * dl_bytes(g->type) > cache;
+    return g->m >= 64 && g->k * g->n * cpu_size(g->type) > cache;
 }
 
 /* Rough cycles of one product as it stands: vector multiplications, elements packed, elements stored against the grain. */
@@ -338,7 +330,7 @@ typedef struct batch_run {
 static void run_batch(void *context, int64_t share, int64_t begin, int64_t end) {
     const batch_run *r = (const batch_run *)context;
     const matmul_plan *p = r->plan;
-    const int64_t bytes = dl_bytes(p->g.type), shares = p->strip_shares * p->panel_shares;
+    const int64_t bytes = cpu_size(p->g.type), shares = p->strip_shares * p->panel_shares;
     for (int64_t i = begin; i < end; i++) {
         product w = {p, r->d};
         int64_t rest = i, offset[OPERANDS] = {0};

@@ -30,4 +30,14 @@ static inline void dl_philox_block(uint64_t key, uint64_t call, uint64_t block, 
     dl_philox(out, (uint32_t)key, (uint32_t)(key >> 32));
 }
 
+/* Where an element needs more than 32 bits (float64, wide integers), its low word is the draw of the same element in this
+ * call, whose numbers no ordinary call reaches. */
+static inline uint64_t dl_philox_low_call(uint64_t call) { return call | (uint64_t)1 << 63; }
+
+/* A draw below this is an event of probability p: p * 2^32, rounded; up to 2^32 itself, so compare in 64 bits. Masks of
+ * bernoulli and dropout are equal bit for bit on every backend because this is the only place it is computed. */
+static inline uint64_t dl_random_threshold(double p) {
+    return p <= 0 ? 0 : p >= 1 ? (uint64_t)1 << 32 : (uint64_t)(p * 4294967296.0 + 0.5);
+}
+
 #endif

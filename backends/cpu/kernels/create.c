@@ -1,4 +1,4 @@
-/* create.c - tensors made from numbers alone: full, arange, eye, one_hot. */
+/* create.c - tensors made from numbers alone: full, arange, eye. */
 #include "loop.h"
 #include "row.h"
 #include "types.h"

@@ -21,7 +21,12 @@ static inline REAL R(dl_trunc)(REAL x) { return LIBM(__builtin_trunc)(x); }
 static inline REAL R(dl_rint)(REAL x) { return LIBM(__builtin_rint)(x); }
 static inline REAL R(dl_max)(REAL a, REAL b) { return ((a > b) | (a != a)) ? a : b; }
 static inline REAL R(dl_min)(REAL a, REAL b) { return ((a < b) | (a != a)) ? a : b; }
-static inline REAL R(dl_idiv)(REAL a, REAL b) { return LIBM(__builtin_trunc)(a / b); }
+/* The exact quotient rounded towards zero: a / b itself may have been rounded up to a whole number that a does not reach. */
+static inline REAL R(dl_idiv)(REAL a, REAL b) {
+    REAL q = LIBM(__builtin_trunc)(a / b), rest = LIBM(__builtin_fma)(-q, b, a);
+    int beyond = (rest != 0) & ((rest < 0) != (a < 0));
+    return beyond ? q - LIBM(__builtin_copysign)(1, q) : q;
+}
 static inline REAL R(dl_imod)(REAL a, REAL b) { return LIBM(fmod)(a, b); }
 
 /* ---- exponentials: x = n ln 2 + r, |r| <= ln 2 / 2 ----------------------------------------------------------------------- */

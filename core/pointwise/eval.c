@@ -39,6 +39,13 @@ static double float_unary(int32_t op, double x) {
     }
 }
 
+/* The exact quotient rounded towards zero: a / b itself may have been rounded up to a whole number that a does not reach. */
+static double float_idiv(double a, double b) {
+    double q = trunc(a / b), rest = fma(-q, b, a);
+    bool beyond = rest != 0 && (rest < 0) != (a < 0);
+    return beyond ? q - copysign(1, q) : q;
+}
+
 static double float_op(int32_t op, double a, double b, double c) {
     switch (op) {
     case DL_OP_ADD: return a + b;
@@ -50,7 +57,7 @@ static double float_op(int32_t op, double a, double b, double c) {
     case DL_OP_MIN: return a != a || a < b ? a : b;
     case DL_OP_ATAN2: return atan2(a, b);
     case DL_OP_POW: return pow(a, b);
-    case DL_OP_IDIV: return trunc(a / b);
+    case DL_OP_IDIV: return float_idiv(a, b);
     case DL_OP_IMOD: return fmod(a, b);
     default: return float_unary(op, a);
     }

@@ -48,7 +48,8 @@ dl_status dl_prog_chain(const dl_prog *first, const dl_prog *second, int32_t at,
  * What is not a C operator is a call that the includer supplies (backends/cpu/vecmath.h on the CPU), named
  * dl_<opcode>_<suffix>, with suffixes f32 f64 u8 i8 i16 i32 i64 u32; arguments and result in that type:
  *   f32 f64        fma max min abs sqrt exp exp2 expm1 log log2 log1p sin cos tan asin acos atan atan2 sinh cosh tanh erf
- *                  erfc lgamma digamma trigamma pow floor ceil trunc rint idiv (trunc(a / b)) imod (C's fmod)
+ *                  erfc lgamma digamma trigamma pow floor ceil trunc rint idiv imod (C's fmod;
+ *                  idiv is the quotient that goes with it, exactly: (a - imod(a, b)) / b)
  *   integers       max min pow shl shr mulhi; abs (signed ones); pow by squaring, wrapping; a negative exponent gives what
  *                  truncation of the true result gives (0, 1 or -1), and 0 for base 0
  *                  idiv(a, b, fault) imod(a, b, fault): b == 0 sets *fault = 1 and gives 0; INT_MIN / -1 wraps

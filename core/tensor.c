@@ -2,6 +2,7 @@
  *
  * Making a tensor is on the path of every op: it costs one small allocation, one cached block and no more. */
 #include "tensor.h"
+#include "autograd.h"
 #include "device.h"
 #include "dtype.h"
 #include "mem.h"
@@ -9,9 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-void dl_var_retain(dl_var *);
-void dl_var_release(dl_var *);
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------------- */
 
@@ -180,12 +178,13 @@ int64_t dl_tensor_count(const dl_tensor *t) {
 
 int32_t dl_tensor_contiguous(const dl_tensor *t) {
     int64_t expected = 1;
+    int32_t contiguous = 1;
     for (int32_t d = t->ndim - 1; d >= 0; d--) {
         if (t->shape[d] == 0) return 1;
-        if (t->shape[d] != 1 && t->strides[d] != expected) return 0;
+        if (t->shape[d] != 1 && t->strides[d] != expected) contiguous = 0;
         expected *= t->shape[d];
     }
-    return 1;
+    return contiguous;
 }
 
 void *dl_tensor_data(const dl_tensor *t) {

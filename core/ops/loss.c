@@ -187,7 +187,7 @@ static dl_value losses(dl_graph *g, const entropy *e, dl_value weighted, dl_valu
 
 dl_status compose_cross_entropy(dl_graph *g, const dl_frame *f) {
     entropy e = entropy_of(g, f, 0);
-    dl_value logp = emit1(g, "log_softmax", dl_graph_in(g, 0), ATTRS(DL_INT(-1))), loss, total;
+    dl_value logp = emit1(g, "log_softmax", dl_graph_in(g, 0), ATTRS(DL_INT(-1))), loss = DL_NO_VALUE, total = DL_NO_VALUE;
     if (e.of_classes) {
         loss = emit3(g, "nll_loss", logp, e.target, e.weight, f->attr, 2);
         total = dl_emit_out(g, loss, 1);

@@ -1,49 +1,49 @@
--- What --list-backends and --list-plugins print.
+-- list.lua: what --list-backends and --list-plugins print.
 local ffi = require 'ffi'
-local lib = require 'dlrun.lib'
-local C = lib.C
+local base = require 'dlrun.ffi'
+local C = base.C
 
 local list = {}
 
 local function size(bytes) return ('%.1f GiB'):format(tonumber(bytes) / 2 ^ 30) end
 
 local function deviceLine(backend, index)
-  local facts = ffi.new 'dl_device_facts'
-  if C.dl_backend_device(backend, index, facts) ~= C.DL_OK then
-    return ('  %s:%d  %s'):format(backend, index, ffi.string(C.dl_last_error()))
-  end
-  return ('  %s:%d  %s, %s, %s free of %s'):format(backend, index, ffi.string(facts.name), ffi.string(facts.detail),
-    size(facts.memory_free), size(facts.memory_total))
+    local facts = ffi.new 'dl_device_facts'
+    if C.dl_backend_device(backend, index, facts) ~= C.DL_OK then
+        return ('  %s:%d  %s'):format(backend, index, ffi.string(C.dl_last_error()))
+    end
+    return ('  %s:%d  %s, %s, %s free of %s'):format(backend, index, ffi.string(facts.name), ffi.string(facts.detail),
+        size(facts.memory_free), size(facts.memory_total))
 end
 
 function list.plugins()
-  lib.check(C.dl_init())
-  local lines, info = {'Plugins:'}, ffi.new 'dl_plugin_info'
-  for k = 0, C.dl_plugin_count() - 1 do
-    lib.check(C.dl_plugin_get(k, info))
-    local path = ffi.string(info.path)
-    if info.loaded ~= 0 then
-      lines[#lines + 1] = ('  %s %s  %s'):format(ffi.string(info.name), ffi.string(info.version), path)
-    else
-      lines[#lines + 1] = ('  refused  %s: %s'):format(path, ffi.string(info.reason))
+    base.check(C.dl_init())
+    local lines, info = {'Plugins:'}, ffi.new 'dl_plugin_info'
+    for k = 0, C.dl_plugin_count() - 1 do
+        base.check(C.dl_plugin_get(k, info))
+        local path = ffi.string(info.path)
+        if info.loaded ~= 0 then
+            lines[#lines + 1] = ('  %s %s  %s'):format(ffi.string(info.name), ffi.string(info.version), path)
+        else
+            lines[#lines + 1] = ('  refused  %s: %s'):format(path, ffi.string(info.reason))
+        end
     end
-  end
-  if #lines == 1 then lines[2] = '  none found (DLRUN_PLUGIN_PATH names folders to look in)' end
-  return table.concat(lines, '\n')
+    if #lines == 1 then lines[2] = '  none found (DLRUN_PLUGIN_PATH names folders to look in)' end
+    return table.concat(lines, '\n')
 end
 
 function list.backends()
-  lib.check(C.dl_init())
-  local lines, count = {'Backends:'}, ffi.new 'int32_t[1]'
-  for k = 0, C.dl_backend_count() - 1 do
-    local name = ffi.string(C.dl_backend_name(k))
-    if C.dl_backend_devices(name, count) ~= C.DL_OK then
-      lines[#lines + 1] = ('  %s  no device: %s'):format(name, ffi.string(C.dl_last_error()))
+    base.check(C.dl_init())
+    local lines, count = {'Backends:'}, ffi.new 'int32_t[1]'
+    for k = 0, C.dl_backend_count() - 1 do
+        local name = ffi.string(C.dl_backend_name(k))
+        if C.dl_backend_devices(name, count) ~= C.DL_OK then
+            lines[#lines + 1] = ('  %s  no device: %s'):format(name, ffi.string(C.dl_last_error()))
+        end
+        for index = 0, count[0] - 1 do lines[#lines + 1] = deviceLine(name, index) end
     end
-    for index = 0, count[0] - 1 do lines[#lines + 1] = deviceLine(name, index) end
-  end
-  if #lines == 1 then lines[2] = '  none' end
-  return table.concat(lines, '\n') .. '\n' .. list.plugins()
+    if #lines == 1 then lines[2] = '  none' end
+    return table.concat(lines, '\n') .. '\n' .. list.plugins()
 end
 
 return list

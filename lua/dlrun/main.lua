@@ -1,5 +1,5 @@
--- The dlrun program's second half: core/main/main.c calls this file with the host table (options, arguments, paths, a few C functions)
--- and ends with the status it returns.
+-- main.lua: the dlrun program's second half. core/main/main.c calls this file with the host table (options, arguments, paths,
+-- a few C functions) and ends with the status it returns.
 local host = ...
 package.path = host.lua .. '/?.lua;' .. host.lua .. '/?/init.lua;' .. package.path
 package.loaded['dlrun.host'] = host
@@ -9,16 +9,16 @@ local report = require 'dlrun.report'
 -- The Lua state is closed at exit, so that every tensor and plugin ends as it should.
 local exit = os.exit
 function os.exit(code, close) -- luacheck: ignore 122
-  io.stdout:flush()
-  exit(code, close ~= false)
+    io.stdout:flush()
+    exit(code, close ~= false)
 end
 
 local function wholeNumber(option, text, least)
-  local n = tonumber(text)
-  if not n or n % 1 ~= 0 or n < least then
-    error(('--%s wants a whole number from %d up, not %q'):format(option, least, text), 0)
-  end
-  return n
+    local n = tonumber(text)
+    if not n or n % 1 ~= 0 or n < least then
+        error(('--%s wants a whole number from %d up, not %q'):format(option, least, text), 0)
+    end
+    return n
 end
 
 local interactive, answered, acted = false, false, false
@@ -27,8 +27,8 @@ local interactive, answered, acted = false, false, false
 local actions = {}
 
 function actions.execute(code)
-  acted = true
-  assert(loadstring(code, '=(command line)'))()
+    acted = true
+    assert(loadstring(code, '=(command line)'))()
 end
 
 function actions.library(name) _G[name] = require(name) end
@@ -36,73 +36,73 @@ function actions.library(name) _G[name] = require(name) end
 function actions.interactive() interactive = true end
 
 function actions.backend(spec)
-  local lib, ffi = require 'dlrun.lib', require 'ffi'
-  local device = ffi.new 'dl_device *[1]'
-  if lib.C.dl_device_open(spec, device) ~= lib.C.DL_OK then
-    error(('--backend=%s: %s\n%s'):format(spec, ffi.string(lib.C.dl_last_error()), require 'dlrun.list'.backends()), 0)
-  end
-  lib.check(lib.C.dl_set_default_device(device[0]))
+    local base, ffi = require 'dlrun.ffi', require 'ffi'
+    local device = ffi.new 'dl_device *[1]'
+    if base.C.dl_device_open(spec, device) ~= base.C.DL_OK then
+        error(('--backend=%s: %s\n%s'):format(spec, ffi.string(base.C.dl_last_error()), require 'dlrun.list'.backends()), 0)
+    end
+    base.check(base.C.dl_set_default_device(device[0]))
 end
 
 function actions.fallback(where)
-  if where ~= 'cpu' then error(('--fallback wants cpu, not %q'):format(where), 0) end
-  require 'dlrun.lib'.C.dl_set_fallback(1)
+    if where ~= 'cpu' then error(('--fallback wants cpu, not %q'):format(where), 0) end
+    require 'dlrun.ffi'.C.dl_set_fallback(1)
 end
 
 function actions.plugin(path)
-  local lib = require 'dlrun.lib'
-  lib.check(lib.C.dl_plugin_load(path), 0)
+    local base = require 'dlrun.ffi'
+    base.check(base.C.dl_plugin_load(path))
 end
 
-function actions.threads(text) require 'dlrun.lib'.C.dl_threads(wholeNumber('threads', text, 1)) end
+function actions.threads(text) require 'dlrun.ffi'.C.dl_threads(wholeNumber('threads', text, 1)) end
 
-function actions.seed(text) require 'dlrun.lib'.C.dl_seed(wholeNumber('seed', text, 0)) end
+function actions.seed(text) require 'dlrun.ffi'.C.dl_seed(wholeNumber('seed', text, 0)) end
 
 actions['list-backends'] = function()
-  answered = true
-  print(require 'dlrun.list'.backends())
+    answered = true
+    print(require 'dlrun.list'.backends())
 end
 
 actions['list-plugins'] = function()
-  answered = true
-  print(require 'dlrun.list'.plugins())
+    answered = true
+    print(require 'dlrun.list'.plugins())
 end
 
 -- Loads the script, its own folder first in package.path.
 local function loadScript(path)
-  if path == '-' then return assert(loadfile()) end
-  local folder = path:match '^(.*)/[^/]*$' or '.'
-  package.path = folder .. '/?.lua;' .. folder .. '/?/init.lua;' .. package.path
-  local chunk, message = loadfile(path)
-  if not chunk then error(message, 0) end
-  return chunk
+    if path == '-' then return assert(loadfile()) end
+    local folder = path:match '^(.*)/[^/]*$' or '.'
+    package.path = folder .. '/?.lua;' .. folder .. '/?/init.lua;' .. package.path
+    local chunk, message = loadfile(path)
+    if not chunk then error(message, 0) end
+    return chunk
 end
 
 -- Runs f under the error reporter. Returns nil, or the exit status after an error.
 local function guarded(f, ...)
-  local ok, text = xpcall(f, report.describe, ...)
-  if ok then return nil end
-  io.stdout:flush()
-  if host.takeInterrupt() then
-    io.stderr:write('dlrun: interrupted\n')
-    return 130
-  end
-  io.stderr:write(text)
-  return 1
+    local ok, text = xpcall(f, report.describe, ...)
+    if ok then return nil end
+    io.stdout:flush()
+    if host.takeInterrupt() then
+        io.stderr:write('dlrun: interrupted\n')
+        return 130
+    end
+    io.stderr:write(text)
+    return 1
 end
 
 _G.arg = host.arguments
 local status = guarded(function()
-  torch = require 'torch'
-  for _, option in ipairs(host.options) do
-    actions[option[1]](option[2])
-  end
+    torch = require 'torch'
+    for _, option in ipairs(host.options) do
+        actions[option[1]](option[2])
+    end
 end)
 if status or answered then return status or 0 end
 
 local terminal = host.isatty(0)
 if host.hasScript or not (acted or interactive or terminal) then
-  status = guarded(function() loadScript(host.hasScript and arg[0] or '-')(unpack(arg)) end)
+    status = guarded(function() loadScript(host.hasScript and arg[0] or '-')(unpack(arg)) end)
 end
 if interactive or not (host.hasScript or acted) and terminal then status = require 'dlrun.repl'(report.describe) end
 return status or 0

@@ -155,7 +155,7 @@ local function place(strokes)
             n = n + 1
         end
     end
-    for k = 0, 11 do warp[k] = k % 3 == 0 and uniform(-.055, .055) or uniform(-pi, pi) end
+    for k = 0, 11 do warp[k] = k % 3 == 0 and uniform(-.07, .07) or uniform(-pi, pi) end
     local angle, shear = uniform(-.22, .22), uniform(-.38, .22)
     local wide, high = uniform(.72, 1.2), uniform(.9, 1.08)
     local c, s = cos(angle), sin(angle)

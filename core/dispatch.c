@@ -215,7 +215,7 @@ static dl_status make_view(dl_call_context *c) {
 static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int record, dl_node **node) {
     int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
     c->frame.user = c->op->def.user;
-    DL_TRY(pointwise ? dl_pointwise_infer(c, in) : c->op->def.infer(&c->frame));
+    DL_TRY(pointwise ? dl_pointwise_infer(c, in) : dl_infer(c));
     if (c->op->def.flags & DL_OP_VIEW) DL_TRY(make_view(c));
     else {
         for (uint32_t k = 0; k < c->frame.n_out; k++)
@@ -314,7 +314,7 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
         dl_tensor_clear(&result);
     }
     dl_graph_close(&graph);
-    return status;
+    return status == DL_OK ? DL_OK : dl_fail_context(status, "%s", op->name);
 }
 
 dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
@@ -356,7 +356,7 @@ dl_status dl_view(int32_t id, const dl_tensor *in, dl_tensor *out, const dl_attr
     memset(out, 0, offsetof(dl_tensor, dims));
     c.frame = (dl_frame){.size = sizeof c.frame, .n_in = 1, .n_out = 1, .n_attr = (uint32_t)op->n_attrs, .in = &in, .out = c.out,
                          .attr = c.attr, .device = in->storage->device, .user = op->def.user};
-    DL_TRY(op->def.infer(&c.frame));
+    DL_TRY(dl_infer(&c));
     out->data = in->data;
     out->device = in->device;
     out->element = in->element;

@@ -20,12 +20,12 @@ static void point_inside(dl_tensor *t) {
     t->strides = t->dims + DL_MAX_DIMS;
 }
 
-static dl_status check_shape(const dl_call_context *c, int32_t ndim, const int64_t *shape) {
+static dl_status check_shape(int32_t ndim, const int64_t *shape) {
     if (ndim < 0 || ndim > DL_MAX_DIMS)
-        return dl_failf(DL_INVALID, "%s: the result would have %d dimensions; at most %d are possible", c->op->name, ndim, DL_MAX_DIMS);
+        return dl_failf(DL_INVALID, "the result would have %d dimensions; at most %d are possible", ndim, DL_MAX_DIMS);
     for (int32_t d = 0; d < ndim; d++)
         if (shape[d] < 0)
-            return dl_failf(DL_INVALID, "%s: the result would have size %lld in dimension %d", c->op->name, (long long)shape[d], d);
+            return dl_failf(DL_INVALID, "the result would have size %lld in dimension %d", (long long)shape[d], d);
     return DL_OK;
 }
 
@@ -42,11 +42,11 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
         char text[160];
         dl_tensor want = {.type = type, .ndim = ndim, .shape = (int64_t *)shape};
         char wanted[160];
-        return dl_failf(DL_INVALID, "%s: the result has shape %s, but the tensor given for it is %s", c->op->name,
+        return dl_failf(DL_INVALID, "the result has shape %s, but the tensor given for it is %s",
                         dl_tensor_text(&want, wanted, sizeof wanted), dl_tensor_text(out, text, sizeof text));
     }
     if (!may_store(type, out->type))
-        return dl_failf(DL_INVALID, "%s: a %s result cannot be stored in a %s tensor; convert it first", c->op->name,
+        return dl_failf(DL_INVALID, "a %s result cannot be stored in a %s tensor; convert it first",
                         dl_dtype_name(type), dl_dtype_name(out->type));
     int same = type == out->type || (type == DL_BOOL && out->type == DL_U8);
     /* creation ops and copies convert while they write: their kernels read the type off the output */
@@ -61,8 +61,8 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
 
 dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
     dl_call_context *c = dl_context_of(f);
-    if (k >= f->n_out) return dl_failf(DL_INTERNAL, "%s: has no output %u", c->op->name, k);
-    DL_TRY(check_shape(c, ndim, shape));
+    if (k >= f->n_out) return dl_failf(DL_INTERNAL, "has no output %u", k);
+    DL_TRY(check_shape(ndim, shape));
     if (c->given >> k & 1) return meet_given(c, k, type, ndim, shape);
     dl_tensor *out = f->out[k];
     point_inside(out);
@@ -74,7 +74,7 @@ dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const
 
 dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides, uint64_t byte_offset) {
     dl_call_context *c = dl_context_of(f);
-    if (c->given >> k & 1) return dl_failf(DL_INVALID, "%s: a view cannot be written into a given tensor", c->op->name);
+    if (c->given >> k & 1) return dl_failf(DL_INVALID, "a view cannot be written into a given tensor");
     DL_TRY(dl_set_out(f, k, f->in[0]->type, ndim, shape));
     dl_tensor *out = f->out[k];
     memcpy(out->dims + DL_MAX_DIMS, strides, (size_t)ndim * sizeof *strides);
@@ -88,4 +88,9 @@ dl_status dl_alloc_out(const dl_frame *f, uint32_t k, dl_dtype type, int32_t ndi
     dl_capture_refuse("the size of a result depends on data");
     *out = (dl_tensor){0};
     return dl_tensor_new(out, type, ndim, shape, f->device);
+}
+
+dl_status dl_infer(dl_call_context *c) {
+    dl_status status = c->op->def.infer(&c->frame);
+    return status == DL_OK ? DL_OK : dl_fail_context(status, "%s", c->op->name);
 }

@@ -100,7 +100,8 @@ dl_status dl_pointwise_infer(dl_call_context *c, const dl_tensor *const *in) {
     for (int32_t k = 0; k < c->op->n_attrs; k++) fit_attr(&c->attr[k], dl_dtype_is_floating(compute));
     c->frame.prog_attr = c->attr;
     DL_TRY(broadcast(c, in, &ndim, shape));
-    return dl_set_out(&c->frame, 0, out, ndim, shape);
+    status = dl_set_out(&c->frame, 0, out, ndim, shape);
+    return status == DL_OK ? DL_OK : dl_fail_context(status, "%s", c->op->name);
 }
 
 dl_status dl_pointwise_prepare(dl_call_context *c, const dl_tensor *const *in) {

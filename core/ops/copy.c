@@ -68,27 +68,37 @@ dl_status grad_cat(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-dl_status infer_stack(dl_frame *f) {
+/* The result's shape and dtype. */
+static dl_status stacked(const dl_frame *f, int32_t *dim, dl_shape *s, dl_dtype *type) {
     DL_TRY(list_given(f));
     const dl_tensor *first = f->in[0];
-    dl_dtype type = first->type;
-    dl_shape s = {.ndim = first->ndim + 1};
-    int32_t dim;
-    DL_TRY(rule_dim(attr_int(f, 0), s.ndim, &dim));
-    DL_TRY(rule_rank(s.ndim));
+    *type = first->type;
+    s->ndim = first->ndim + 1;
+    DL_TRY(rule_dim(attr_int(f, 0), s->ndim, dim));
+    DL_TRY(rule_rank(s->ndim));
     for (uint32_t k = 1; k < f->n_in; k++) {
         if (!same_shape(first, f->in[k]))
             return dl_failf(DL_INVALID, "tensor %u has shape %s, expected that of tensor 0, %s", k, shape_text(f->in[k]).s,
                             shape_text(first).s);
-        type = dl_dtype_promote(type, f->in[k]->type);
+        *type = dl_dtype_promote(*type, f->in[k]->type);
     }
-    for (int32_t d = 0; d < s.ndim; d++) s.size[d] = d == dim ? f->n_in : first->shape[d - (d > dim)];
+    for (int32_t d = 0; d < s->ndim; d++) s->size[d] = d == *dim ? f->n_in : first->shape[d - (d > *dim)];
+    return DL_OK;
+}
+
+dl_status infer_stack(dl_frame *f) {
+    dl_shape s;
+    dl_dtype type;
+    int32_t dim;
+    DL_TRY(stacked(f, &dim, &s, &type));
     return out_shape(f, 0, type, &s);
 }
 
 dl_status compose_stack(dl_graph *g, const dl_frame *f) {
+    dl_shape s;
+    dl_dtype type;
     int32_t dim;
-    DL_TRY(rule_dim(attr_int(f, 0), f->in[0]->ndim + 1, &dim));
+    DL_TRY(stacked(f, &dim, &s, &type));
     dl_value *parts = dl_mem(NULL, f->n_in * sizeof *parts);
     if (!parts) return dl_failf(DL_NOMEM, "out of memory stacking %u tensors", f->n_in);
     for (uint32_t k = 0; k < f->n_in; k++) parts[k] = emit1(g, "unsqueeze", dl_graph_in(g, k), ATTRS(DL_INT(dim)));

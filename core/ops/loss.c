@@ -23,20 +23,22 @@ static dl_status class_weight(const dl_tensor *scores, const dl_tensor *weight) 
     return dl_failf(DL_INVALID, "expected class weights of shape (%lld), got %s", (long long)classes, shape_text(weight).s);
 }
 
+/* Classes are whole numbers of any dtype but bool; the kernel checks their values. */
+static int is_class_target(const dl_tensor *scores, const dl_tensor *target) { return target->ndim < scores->ndim; }
+
 static dl_status class_target(const dl_tensor *scores, const dl_tensor *target) {
-    if (!is_integer(target->type))
-        return dl_failf(DL_INVALID, "expected integer classes as the target, got %s: convert to int64", dl_dtype_name(target->type));
+    if (target->type == DL_BOOL) return dl_failf(DL_INVALID, "expected class numbers as the target, got bool: convert to int64");
     if (target->ndim == scores->ndim - 1 && (target->ndim == 0 || target->shape[0] == scores->shape[0])) return DL_OK;
     return dl_failf(DL_INVALID, "expected one class for each sample: a target of shape %s for scores of shape %s, got %s",
                     sizes_text(scores->ndim - 1, scores->shape).s, shape_text(scores).s, shape_text(target).s);
 }
 
 static dl_status any_target(const dl_tensor *scores, const dl_tensor *target) {
-    if (!is_floating(target->type)) return class_target(scores, target);
-    DL_TRY(rule_same_type(scores, "the scores", target, "the target"));
+    if (is_class_target(scores, target)) return class_target(scores, target);
+    DL_TRY(rule_same_type(scores, "the scores", target, "the target of probabilities"));
     if (same_shape(scores, target)) return DL_OK;
-    return dl_failf(DL_INVALID, "expected a probability for each class: a target of shape %s, got %s%s", shape_text(scores).s,
-                    shape_text(target).s, target->ndim == scores->ndim - 1 ? " (for classes convert it to int64)" : "");
+    return dl_failf(DL_INVALID, "expected classes in a target of shape %s or probabilities in one of shape %s, got %s",
+                    sizes_text(scores->ndim - 1, scores->shape).s, shape_text(scores).s, shape_text(target).s);
 }
 
 static dl_status reduction_attr(const dl_frame *f, uint32_t k, int64_t *reduction) {
@@ -148,7 +150,7 @@ static entropy entropy_of(dl_graph *g, const dl_frame *f, uint32_t first) {
     return (entropy){.logp = f->in[first],
                      .target = dl_graph_in(g, first + 1),
                      .weight = in_if(g, f, first + 2),
-                     .of_classes = is_integer(f->in[first + 1]->type),
+                     .of_classes = is_class_target(f->in[first], f->in[first + 1]),
                      .reduction = attr_int(f, 0),
                      .ignore = attr_int(f, 1),
                      .smoothing = attr_float(f, 2)};

@@ -87,19 +87,26 @@ dl_status infer_argmax(dl_frame *f) {
 
 /* ---- sum_to ----------------------------------------------------------------------------------------------------------------- */
 
-dl_status infer_sum_to(dl_frame *f) {
+static dl_status sum_target(const dl_frame *f, int32_t *n, const int64_t **to) {
     const dl_tensor *x = f->in[0];
+    *n = attr_ints(f, 0, to);
+    if (broadcasts_to(*n, *to, x->ndim, x->shape)) return DL_OK;
+    return dl_failf(DL_INVALID, "%s does not come from broadcasting %s", shape_text(x).s, sizes_text(*n, *to).s);
+}
+
+dl_status infer_sum_to(dl_frame *f) {
     const int64_t *to;
-    int32_t n = attr_ints(f, 0, &to);
-    if (!broadcasts_to(n, to, x->ndim, x->shape))
-        return dl_failf(DL_INVALID, "%s does not come from broadcasting %s", shape_text(x).s, sizes_text(n, to).s);
-    return dl_set_out(f, 0, accumulated(x->type), n, to);
+    int32_t n;
+    DL_TRY(sum_target(f, &n, &to));
+    return dl_set_out(f, 0, accumulated(f->in[0]->type), n, to);
 }
 
 dl_status compose_sum_to(dl_graph *g, const dl_frame *f) {
     const dl_tensor *x = f->in[0];
     const int64_t *to;
-    int32_t n = attr_ints(f, 0, &to), lead = x->ndim - n;
+    int32_t n;
+    DL_TRY(sum_target(f, &n, &to));
+    int32_t lead = x->ndim - n;
     uint32_t mask = 0;
     for (int32_t d = 0; d < x->ndim; d++)
         if (d < lead || (to[d - lead] == 1 && x->shape[d] != 1)) mask |= 1u << d;

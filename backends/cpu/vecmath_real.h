@@ -19,8 +19,14 @@ static inline REAL R(dl_floor)(REAL x) { return LIBM(__builtin_floor)(x); }
 static inline REAL R(dl_ceil)(REAL x) { return LIBM(__builtin_ceil)(x); }
 static inline REAL R(dl_trunc)(REAL x) { return LIBM(__builtin_trunc)(x); }
 static inline REAL R(dl_rint)(REAL x) { return LIBM(__builtin_rint)(x); }
-static inline REAL R(dl_max)(REAL a, REAL b) { return ((a > b) | (a != a)) ? a : b; }
-static inline REAL R(dl_min)(REAL a, REAL b) { return ((a < b) | (a != a)) ? a : b; }
+static inline REAL R(dl_max)(REAL a, REAL b) {
+    REAL m = b >= a ? b : a; /* a where a is NaN */
+    return b != b ? b : m;
+}
+static inline REAL R(dl_min)(REAL a, REAL b) {
+    REAL m = b <= a ? b : a; /* a where a is NaN */
+    return b != b ? b : m;
+}
 /* The exact quotient rounded towards zero: a / b itself may have been rounded up to a whole number that a does not reach. */
 static inline REAL R(dl_idiv)(REAL a, REAL b) {
     REAL q = LIBM(__builtin_trunc)(a / b), rest = LIBM(__builtin_fma)(-q, b, a);

@@ -22,10 +22,15 @@ typedef struct problem {
 } problem;
 
 static void make(dl_tensor *t, dl_dtype type, const int64_t *shape, layout how) {
-    const int64_t strides[2] = {how == TRANSPOSED ? 1 : how == SPACED ? 2 * shape[1] + 1 : shape[1],
-                                how == TRANSPOSED ? shape[0] : how == SPACED ? 2 : 1};
+    const int64_t strides[2] = {how == TRANSPOSED ? 1
+                                : how == SPACED   ? 2 * shape[1] + 1
+                                                  : shape[1],
+                                how == TRANSPOSED ? shape[0]
+                                : how == SPACED   ? 2
+                                                  : 1};
     dl_storage *storage = NULL;
-    const uint64_t bytes = (uint64_t)((shape[0] - 1) * strides[0] + (shape[1] - 1) * strides[1] + 1) * (uint64_t)dl_dtype_bytes(type);
+    const uint64_t bytes =
+        (uint64_t)((shape[0] - 1) * strides[0] + (shape[1] - 1) * strides[1] + 1) * (uint64_t)dl_dtype_bytes(type);
     assert_int_equal(dl_storage_new(dl_default_device(), bytes, &storage), DL_OK);
     *t = (dl_tensor){0};
     assert_int_equal(dl_tensor_on(t, storage, type, 0, 2, shape, strides), DL_OK);
@@ -99,8 +104,8 @@ static void compare(const problem *q, const char *op, int step) {
                 const double got = get(&q->t[l][k], i), expected = q->model[l][k][i];
                 const double bound = q->t[l][k].type == DL_F64 ? 1e-13 : 2e-6;
                 if (!(fabs(got - expected) <= bound * (1 + fabs(expected))))
-                    fail_msg("%s, step %d, parameter %d, list %d, element %lld: %.9g, expected %.9g", op, step, k, l, (long long)i,
-                             got, expected);
+                    fail_msg("%s, step %d, parameter %d, list %d, element %lld: %.9g, expected %.9g", op, step, k, l,
+                             (long long)i, got, expected);
             }
     assert_true(get(&q->step, 0) == step);
 }

@@ -12,8 +12,7 @@ typedef GEMM_T GEMM(vector) __attribute__((vector_size(CPU_VECTOR), may_alias));
 typedef GEMM_T GEMM(unaligned) __attribute__((vector_size(CPU_VECTOR), aligned(GEMM_BYTES), may_alias));
 enum { GEMM(lanes) = CPU_VECTOR / GEMM_BYTES, GEMM(width) = GEMM_VECTORS * GEMM(lanes) };
 
-static inline __attribute__((always_inline)) GEMM(vector)
-    GEMM(fma)(GEMM(vector) a, GEMM(vector) b, GEMM(vector) c) {
+static inline __attribute__((always_inline)) GEMM(vector) GEMM(fma)(GEMM(vector) a, GEMM(vector) b, GEMM(vector) c) {
 #if defined(__AVX512F__) && GEMM_BYTES == 4
     return (GEMM(vector))_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(__AVX512F__)
@@ -37,7 +36,8 @@ static inline __attribute__((always_inline)) void GEMM(tile)(int rows, int vecto
     for (int r = 0; r < rows; r++) {
         GEMM_UNROLL
         for (int v = 0; v < vectors; v++)
-            acc[r][v] = accumulate ? (GEMM(vector))*(const GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes)) : (GEMM(vector)){0};
+            acc[r][v] =
+                accumulate ? (GEMM(vector)) * (const GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes)) : (GEMM(vector)){0};
     }
     for (int64_t i = 0; i < k; i++, a += a_col, b += b_row) {
         GEMM(vector) row[GEMM_VECTORS];
@@ -96,6 +96,27 @@ static inline __attribute__((always_inline)) void GEMM(store)(void *p, int64_t i
     ((GEMM_T *)p)[i] = x;
 }
 
+/* to[j * to_row + i] = from[i * from_row + j] for i < rows, j < cols: in squares of four. */
+typedef GEMM_T GEMM(quad) __attribute__((vector_size(4 * GEMM_BYTES), aligned(GEMM_BYTES), may_alias));
+static void GEMM(transpose)(const GEMM_T *from, int64_t from_row, int64_t rows, int64_t cols, GEMM_T *to, int64_t to_row) {
+    const int64_t whole_rows = rows & ~(int64_t)3, whole_cols = cols & ~(int64_t)3;
+    for (int64_t j = 0; j < whole_cols; j += 4)
+        for (int64_t i = 0; i < whole_rows; i += 4) {
+            const GEMM_T *in = from + i * from_row + j;
+            GEMM_T *out = to + j * to_row + i;
+            const GEMM(quad) r0 = *(const GEMM(quad) *)in, r1 = *(const GEMM(quad) *)(in + from_row);
+            const GEMM(quad) r2 = *(const GEMM(quad) *)(in + 2 * from_row), r3 = *(const GEMM(quad) *)(in + 3 * from_row);
+            const GEMM(quad) a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+            const GEMM(quad) c = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), d = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+            *(GEMM(quad) *)out = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+            *(GEMM(quad) *)(out + to_row) = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+            *(GEMM(quad) *)(out + 2 * to_row) = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+            *(GEMM(quad) *)(out + 3 * to_row) = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+        }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; j++) to[j * to_row + i] = from[i * from_row + j];
+}
+
 /* packed[j * width + i] = source[i * along + j * deep] for i < count, 0 up to width; j < k. */
 static inline __attribute__((always_inline)) void GEMM(pack_as)(const void *source, dl_dtype type, int64_t along, int64_t deep,
                                                                 int64_t count, int64_t width, int64_t k, GEMM_T *packed) {
@@ -126,6 +147,12 @@ static void GEMM(pack)(const void *source, dl_dtype type, int64_t along, int64_t
     }
 #endif
     (void)type;
+    if (deep == 1 && along != 1) {
+        GEMM(transpose)((const GEMM_T *)source, along, count, k, packed, width);
+        for (int64_t j = 0; j < k && count < width; j++)
+            for (int64_t i = count; i < width; i++) packed[j * width + i] = 0;
+        return;
+    }
     GEMM(pack_as)(source, GEMM_TYPE, along, deep, count, width, k, packed);
 }
 
@@ -134,14 +161,16 @@ static void GEMM(pack_parts)(const gemm *g, const gemm_data *d, int64_t s0, int6
     if (g->pack_a)
         for (int64_t s = s0; s < s1; s++) {
             const int64_t row = gemm_strip(g, s), rows = gemm_strip(g, s + 1) - row;
-            GEMM(pack)((const char *)d->a + row * g->a_row * cpu_size(g->type), g->type, g->a_row, g->a_col, rows, rows, g->k,
-                       (GEMM_T *)d->packed_a + row * g->k);
+            GEMM(pack)
+            ((const char *)d->a + row * g->a_row * cpu_size(g->type), g->type, g->a_row, g->a_col, rows, rows, g->k,
+             (GEMM_T *)d->packed_a + row * g->k);
         }
     for (int64_t p = p0 > g->first_packed ? p0 : g->first_packed; p < p1; p++) {
         const int64_t v = gemm_panel(g, p), column = v * GEMM(lanes), width = (gemm_panel(g, p + 1) - v) * GEMM(lanes);
         const int64_t count = g->n - column < width ? g->n - column : width;
-        GEMM(pack)((const char *)d->b + column * g->b_col * cpu_size(g->type), g->type, g->b_col, g->b_row, count, width, g->k,
-                   (GEMM_T *)d->packed_b + (v - gemm_panel(g, g->first_packed)) * GEMM(lanes) * g->k);
+        GEMM(pack)
+        ((const char *)d->b + column * g->b_col * cpu_size(g->type), g->type, g->b_col, g->b_row, count, width, g->k,
+         (GEMM_T *)d->packed_b + (v - gemm_panel(g, g->first_packed)) * GEMM(lanes) * g->k);
     }
 }
 
@@ -162,6 +191,10 @@ static void GEMM(finish)(const gemm_data *d, GEMM_T *block, int64_t row, int64_t
                 for (int64_t i = 0; i < columns; i++) line[i] += beta * GEMM(load)(d->add, first + i * d->add_col, d->type);
             }
         }
+    if (d->c_row == 1 && d->c_col != 1 && d->type == GEMM_TYPE) {
+        GEMM(transpose)(block, width, rows, columns, (GEMM_T *)d->c + row + column * d->c_col, d->c_col);
+        return;
+    }
     for (int64_t r = 0; r < rows && d->c_col == 1; r++) {
         const GEMM_T *line = block + r * width;
         const int64_t first = (row + r) * d->c_row + column;
@@ -197,8 +230,9 @@ static void GEMM(multiply)(const gemm *g, const gemm_data *d, int64_t s0, int64_
                     const int64_t row = gemm_strip(g, t), rows = gemm_strip(g, t + 1) - row;
                     const GEMM_T *a = g->pack_a ? (const GEMM_T *)d->packed_a + row * g->k + k * rows
                                                 : (const GEMM_T *)d->a + row * g->a_row + k * g->a_col;
-                    GEMM(tiles)[rows][vectors](deep, a, g->pack_a ? 1 : g->a_row, g->pack_a ? rows : g->a_col, b + k * b_row,
-                                               b_row, c + (row - first_row) * c_row, c_row, k > 0);
+                    GEMM(tiles)
+                    [rows][vectors](deep, a, g->pack_a ? 1 : g->a_row, g->pack_a ? rows : g->a_col, b + k * b_row, b_row,
+                                    c + (row - first_row) * c_row, c_row, k > 0);
                 }
                 k += deep;
             } while (k < g->k);

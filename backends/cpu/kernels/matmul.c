@@ -379,8 +379,14 @@ static dl_status make_plan(const operand o[OPERANDS], dl_plan *plan) {
     matmul_plan *p = (matmul_plan *)cpu_host->mem(NULL, sizeof *p);
     if (!p) return cpu_host->fail(DL_NOMEM, "no memory for the plan of a matrix product");
     *p = (matmul_plan){
-        .g = {.m = o[C].rows, .n = o[C].cols, .k = o[A].cols, .a_row = o[A].row, .a_col = o[A].col, .b_row = o[B].row,
-              .b_col = o[B].col, .type = type},
+        .g = {.m = o[C].rows,
+              .n = o[C].cols,
+              .k = o[A].cols,
+              .a_row = o[A].row,
+              .a_col = o[A].col,
+              .b_row = o[B].row,
+              .b_col = o[B].col,
+              .type = type},
         .d = {.c_row = o[C].row, .c_col = o[C].col, .add_row = o[D].row, .add_col = o[D].col, .type = type},
     };
     set_batch(p, o);

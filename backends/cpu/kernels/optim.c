@@ -172,7 +172,8 @@ static dl_status begin_step(step *s, int32_t needed, double *t) {
                                       (long long)cpu_count(f->in[k]), l == 1 ? "gradient" : "state", (long long)cpu_count(x));
         }
     const dl_tensor *counter = f->in[f->n_in - 1];
-    if (cpu_count(counter) != 1) return cpu_host->fail(DL_INVALID, "step must be one number, not %lld", (long long)cpu_count(counter));
+    if (cpu_count(counter) != 1)
+        return cpu_host->fail(DL_INVALID, "step must be one number, not %lld", (long long)cpu_count(counter));
     *t = counter->type == DL_F64 ? (*(double *)cpu_data(counter) += 1) : (double)(*(float *)cpu_data(counter) += 1);
     return DL_OK;
 }

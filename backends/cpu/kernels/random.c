@@ -57,11 +57,11 @@ struct fill {
     cpu_lane lane;
     cpu_loop loop;
     uint64_t key, call;
-    double a, b, most;   /* uniform: lo, hi - lo, largest value; normal: mean, std */
-    int bits;            /* uniform: bits of a draw that are used */
-    uint64_t threshold;  /* bernoulli */
-    int64_t lo;          /* random_int */
-    uint64_t range;      /* random_int: number of values; 0: 2^64 */
+    double a, b, most;  /* uniform: lo, hi - lo, largest value; normal: mean, std */
+    int bits;           /* uniform: bits of a draw that are used */
+    uint64_t threshold; /* bernoulli */
+    int64_t lo;         /* random_int */
+    uint64_t range;     /* random_int: number of values; 0: 2^64 */
 };
 
 static void fill_blocks(void *context, int64_t begin, int64_t end) {
@@ -216,9 +216,7 @@ __extension__ typedef unsigned __int128 uint128;
 
 /* A draw scaled to 0..range - 1; 2^16 and more values need 64 bits to be even to 2^-48. range 0 means 2^64. */
 enum { NARROW = 1 << 16 };
-static inline uint64_t scaled(uint64_t wide, uint64_t range) {
-    return range ? (uint64_t)((uint128)wide * range >> 64) : wide;
-}
+static inline uint64_t scaled(uint64_t wide, uint64_t range) { return range ? (uint64_t)((uint128)wide * range >> 64) : wide; }
 
 static void make_random_int(const fill *f, uint64_t block, cpu_row_buffer *v) {
     int64_t values[CPU_ROW];
@@ -264,8 +262,8 @@ static dl_status run_randperm(const dl_frame *f, const dl_plan *plan) {
     }
     char *data = (char *)cpu_data(out);
     for (int64_t i = 0; i < n; i += CPU_ROW)
-        cpu_row_write(out->type, data + i * out->strides[0] * cpu_size(out->type), out->strides[0], n - i < CPU_ROW ? n - i : CPU_ROW,
-                      CPU_LANE_I64, order + i);
+        cpu_row_write(out->type, data + i * out->strides[0] * cpu_size(out->type), out->strides[0],
+                      n - i < CPU_ROW ? n - i : CPU_ROW, CPU_LANE_I64, order + i);
     return DL_OK;
 }
 
@@ -330,8 +328,8 @@ static dl_status run_dropout(const dl_frame *f, const dl_plan *plan) {
 
 dl_status CPU_ISA(register_random)(void) {
     static const dl_kernel kernels[] = {
-        CPU_KERNEL("uniform", prepare_floating, run_uniform), CPU_KERNEL("normal", prepare_floating, run_normal),
-        CPU_KERNEL("bernoulli", NULL, run_bernoulli),         CPU_KERNEL("random_int", NULL, run_random_int),
+        CPU_KERNEL("uniform", prepare_floating, run_uniform),   CPU_KERNEL("normal", prepare_floating, run_normal),
+        CPU_KERNEL("bernoulli", NULL, run_bernoulli),           CPU_KERNEL("random_int", NULL, run_random_int),
         CPU_KERNEL("randperm", prepare_randperm, run_randperm), CPU_KERNEL("dropout", prepare_dropout, run_dropout),
     };
     return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);

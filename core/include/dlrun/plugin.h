@@ -66,7 +66,7 @@ typedef struct dl_identity {
     char target[32]; /* "linux-x86_64" */
 } dl_identity;
 
-#define DL_NOTE_OWNER "dlrun"
+#define DL_NOTE_OWNER "dlrunplugin" /* 12 bytes with its NUL: the identity then lies at byte 24 for 4-byte and 8-byte notes alike */
 #define DL_NOTE_TYPE 0x444c5031u /* "DLP1" */
 
 #if defined(__x86_64__)
@@ -80,14 +80,14 @@ typedef struct dl_identity {
 /* Put once, at file scope, in one source file: DL_PLUGIN_IDENTITY("name", "1.0.0", 0 or DL_ISA_* bits) */
 #define DL_PLUGIN_IDENTITY(plugin_name, plugin_version, isa_bits)                                                              \
     DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, 0)
-#define DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, flag_bits)                                                              \
+#define DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, flag_bits)                                             \
     typedef struct dl_identity_note {                                                                                          \
         uint32_t name_bytes, data_bytes, type;                                                                                 \
-        char owner[8];                                                                                                         \
+        char owner[12];                                                                                                        \
         dl_identity identity;                                                                                                  \
     } dl_identity_note;                                                                                                        \
-    extern const dl_identity_note dl_plugin_identity;                                                                          \
-    __attribute__((section(".note.dlrun"), used, aligned(4), visibility("default")))                                           \
+    __attribute__((visibility("default"))) extern const dl_identity_note dl_plugin_identity;                                   \
+    __attribute__((section(".note.dlrun"), used, aligned(8)))                                                                  \
     const dl_identity_note dl_plugin_identity = {                                                                              \
         sizeof DL_NOTE_OWNER,                                                                                                  \
         sizeof(dl_identity),                                                                                                   \

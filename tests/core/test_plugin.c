@@ -1,0 +1,178 @@
+/* The loader over real files: what is taken, what is refused and why, and that nothing of a refused plugin remains or runs. */
+#include "null_backend.h"
+#include "op.h"
+#include "plugin.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64] = "/tmp/dlrun-path-XXXXXX"; /* a search path of its own, with links to some of the plugins */
+static const char *plugins;
+
+static const char *plugin(const char *name) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s.so", plugins, name);
+    return path;
+}
+
+static void place(const char *name, const char *as) {
+    char link[256];
+    snprintf(link, sizeof link, "%s/%s", folder, as);
+    if (symlink(plugin(name), link) != 0) fprintf(stderr, "cannot link %s\n", link);
+}
+
+/* dl_init() scans once in a process: lazy.so and a text file are on the path, the rest is loaded by name below. */
+static int set_up(void **state) {
+    plugins = getenv("DLRUN_TEST_PLUGINS");
+    if (!plugins) plugins = "build/tests/plugins";
+    char *absolute = realpath(plugins, NULL);
+    if (!absolute || !mkdtemp(folder)) {
+        fprintf(stderr, "no plugins in %s: set DLRUN_TEST_PLUGINS\n", plugins);
+        return -1;
+    }
+    plugins = absolute; /* for the process's life */
+    place("lazy", "lazy.so");
+    place("no_identity", "no_identity.so");
+    place("good", "good.not-so");
+    char text[256];
+    snprintf(text, sizeof text, "%s/text.so", folder);
+    FILE *f = fopen(text, "w");
+    fputs("just text", f);
+    fclose(f);
+    if (null_install_backends(state) != 0) return -1;
+    snprintf(text, sizeof text, "::%s:.:tests:/nonexistent:%s", folder, folder);
+    setenv("DLRUN_PLUGIN_PATH", text, 1);
+    return dl_init() == DL_OK ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    static const char *const names[] = {"lazy.so", "no_identity.so", "good.not-so", "text.so"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", folder, names[k]);
+        unlink(path);
+    }
+    rmdir(folder);
+    free((char *)plugins);
+    return 0;
+}
+
+/* The listed candidate whose path ends so; loaded -1: none. */
+static dl_plugin_info listed(const char *ending) {
+    dl_plugin_info info;
+    for (int32_t k = 0; k < dl_plugin_count(); k++) {
+        assert_ok(dl_plugin_get(k, &info));
+        size_t n = strlen(info.path), m = strlen(ending);
+        if (n >= m && strcmp(info.path + n - m, ending) == 0) return info;
+    }
+    return (dl_plugin_info){.loaded = -1};
+}
+
+static void candidates_are_listed_with_reasons(void **state) {
+    (void)state;
+    assert_int_equal(dl_plugin_count(), 3);
+    dl_plugin_info info = listed("/lazy.so");
+    assert_int_equal(info.loaded, 0);
+    assert_string_equal(info.name, "lazy");
+    assert_string_equal(info.version, "2.0");
+    assert_non_null(strstr(info.reason, "waits until backend 'lazy' is asked for"));
+    info = listed("/text.so");
+    assert_int_equal(info.loaded, 0);
+    assert_string_equal(info.name, "");
+    assert_non_null(strstr(info.reason, "truncated"));
+    info = listed("/no_identity.so");
+    assert_int_equal(info.loaded, 0);
+    assert_non_null(strstr(info.reason, "no identity note"));
+    assert_null(getenv("DLRUN_TEST_NO_IDENTITY_RAN"));
+    assert_fails(dl_plugin_get(-1, &info), DL_INVALID, "no plugin number -1");
+    assert_fails(dl_plugin_get(99, &info), DL_INVALID, "no plugin number 99");
+}
+
+static void lazy_plugins_wait(void **state) {
+    (void)state;
+    dl_device *device;
+    int32_t n = 7;
+    assert_null(getenv("DLRUN_TEST_LAZY_RAN"));
+    assert_null(dl_backend_find("lazy"));
+    assert_fails(dl_device_open("nowhere", &device), DL_INVALID, "there is no backend 'nowhere'; there is: cpu, far");
+    assert_null(getenv("DLRUN_TEST_LAZY_RAN"));
+    assert_fails(dl_backend_devices("lazy", &n), DL_UNSUPPORTED, "no lazy device is plugged in");
+    assert_int_equal(n, 0);
+    assert_non_null(getenv("DLRUN_TEST_LAZY_RAN"));
+    assert_fails(dl_device_open("lazy", &device), DL_UNSUPPORTED, "no lazy device");
+    assert_int_equal(listed("/lazy.so").loaded, 1);
+    assert_string_equal(listed("/lazy.so").reason, "");
+    assert_true(dl_backend_find("lazy")->dl_type >= 12);
+    assert_int_equal(dl_backend_count(), 3);
+}
+
+static void loading(void **state) {
+    (void)state;
+    assert_null(getenv("DLRUN_TEST_GOOD_RAN"));
+    assert_int_equal(dl_op_find("good::twice"), -1);
+    assert_ok(dl_plugin_load(plugin("good")));
+    assert_non_null(getenv("DLRUN_TEST_GOOD_RAN"));
+    assert_true(dl_op_find("good::twice") >= 0);
+    assert_string_equal(dl_op_named("good::twice")->plugin, "good");
+    int32_t n = dl_plugin_count();
+    assert_ok(dl_plugin_load(plugin("good"))); /* again: nothing happens */
+    assert_int_equal(dl_plugin_count(), n);
+    assert_int_equal(listed("/good.so").loaded, 1);
+}
+
+static void nothing_of_a_failed_init_remains(void **state) {
+    (void)state;
+    int32_t ops = dl_op_count(), backends = dl_backend_count();
+    dl_device *device;
+    assert_fails(dl_plugin_load(plugin("fails")), DL_UNSUPPORTED, "fails.so refused: the hardware is missing");
+    assert_int_equal(dl_op_count(), ops);
+    assert_int_equal(dl_op_find("fails::op"), -1);
+    assert_int_equal(dl_backend_count(), backends);
+    assert_null(dl_backend_find("ghost"));
+    assert_fails(dl_device_open("fails", &device), DL_INVALID, "the hardware is missing"); /* says why it is not there */
+    dl_plugin_info info = listed("/fails.so");
+    assert_int_equal(info.loaded, 0);
+    assert_string_equal(info.reason, "the hardware is missing");
+}
+
+static void conflicts_name_both(void **state) {
+    (void)state;
+    int32_t ops = dl_op_count();
+    assert_fails(dl_plugin_load(plugin("rival")), DL_INVALID, "op 'good::twice' of rival is already registered by good");
+    assert_int_equal(dl_op_count(), ops);
+    assert_int_equal(dl_op_find("rival::new"), -1);
+    assert_fails(dl_plugin_load(plugin("other_good")), DL_INVALID, "the plugin name 'good' is already taken by");
+    assert_fails(dl_plugin_load(plugin("other_good")), DL_INVALID, "good.so");
+}
+
+static void refused_files(void **state) {
+    (void)state;
+    assert_fails(dl_plugin_load("/nonexistent/x.so"), DL_IO, "plugin /nonexistent/x.so cannot be opened");
+    assert_fails(dl_plugin_load(plugin("no_identity")), DL_ABI, "no_identity.so refused: not a dlrun plugin");
+    assert_null(getenv("DLRUN_TEST_NO_IDENTITY_RAN"));
+    assert_fails(dl_plugin_load(plugin("no_init")), DL_ABI, "exports no dl_plugin_init");
+    assert_fails(dl_plugin_load(folder), DL_ABI, "not a regular file");
+}
+
+static void registration_outside_init(void **state) {
+    (void)state;
+    const dl_host *host = dl_host_table();
+    dl_op_def op = {.size = sizeof op, .sig = "late::op(Tensor x) -> Tensor", .expr = "x", .rule = "arith"};
+    assert_fails(host->add_op(&op), DL_INVALID, "from dl_plugin_init only");
+    assert_int_equal(dl_op_find("late::op"), -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(candidates_are_listed_with_reasons),
+        cmocka_unit_test(lazy_plugins_wait),
+        cmocka_unit_test(loading),
+        cmocka_unit_test(nothing_of_a_failed_init_remains),
+        cmocka_unit_test(conflicts_name_both),
+        cmocka_unit_test(refused_files),
+        cmocka_unit_test(registration_outside_init),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

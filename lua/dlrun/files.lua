@@ -29,8 +29,8 @@ function files.makeFolder(path)
     C.mkdir(path, 511)
 end
 
--- Calls write(put), where put(data, bytes) appends a string or C memory. The file has its new content after that, or on any error
--- what it had before: the content goes to a file beside it, to the disk, and takes the name last.
+-- Calls write(put), where put(data, bytes) appends a string or C memory. The file has its new content after that, or on any
+-- error what it had before: the content goes to a file beside it, to the disk, and takes the name last.
 function files.replace(path, write)
     local temporary = ('%s.%d.tmp'):format(path, C.getpid())
     local file, reason = io.open(temporary, 'wb')
@@ -60,8 +60,8 @@ local function openZlib()
     return zlib
 end
 
--- Opens a file, plain or gzip'd, for reading. Returns read(buffer, bytes) -> bytes read (fewer at the end of the file, or where a
--- compressed file is broken), and a function that closes it; or nil and a message.
+-- Opens a file, plain or gzip'd, for reading. Returns read(buffer, bytes) -> bytes read (fewer at the end of the file, or where
+-- a compressed file is broken), and a function that closes it; or nil and a message.
 function files.open(path)
     local plain, reason = io.open(path, 'rb')
     if not plain then return nil, reason end
@@ -78,7 +78,8 @@ function files.open(path)
     if not openZlib() then return nil, path .. ': this file is compressed, and zlib (libz.so.1) is not installed' end
     local file = zlib.gzopen(path, 'rb')
     if file == nil then return nil, path .. ': cannot open' end
-    return function(buffer, bytes) return math.max(zlib.gzread(file, buffer, bytes), 0) end, function() zlib.gzclose(file) end
+    return function(buffer, bytes) return math.max(zlib.gzread(file, buffer, bytes), 0) end,
+        function() zlib.gzclose(file) end
 end
 
 -- dlrun's folder for what can be made again: $DLRUN_CACHE, else $XDG_CACHE_HOME/dlrun, else ~/.cache/dlrun.

@@ -1,5 +1,5 @@
--- repl.lua: the REPL. Reads Lua from the terminal, statement or expression, over several lines where one is not complete; prints what
--- expressions give. Line editing comes from libedit where that is installed.
+-- repl.lua: the REPL. Reads Lua from the terminal, statement or expression, over several lines where one is not complete;
+-- prints what expressions give. Line editing comes from libedit where that is installed.
 local ffi = require 'ffi'
 local host = require 'dlrun.host'
 

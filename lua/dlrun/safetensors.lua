@@ -65,7 +65,8 @@ local function header(order, metadata)
     return text .. (' '):rep(-#text % 8)
 end
 
--- Writes tensors: an array of {name, tensor}, or a table name -> tensor (written in the names' order). metadata: a table of strings.
+-- Writes tensors: an array of {name, tensor}, or a table name -> tensor (written in the names' order). metadata: a table of
+-- strings.
 function safetensors.save(path, tensors, metadata)
     local entries = tensors
     if #tensors == 0 and next(tensors) then
@@ -167,11 +168,14 @@ local function parse(path, file)
     ffi.copy(count, file:read(8), 8)
     local length = tonumber(count[0])
     if length > size - 8 or length > mostHeader then
-        refuse('no safetensors file, or a truncated one: a header of %.0f bytes is announced, %.0f bytes follow', length, size - 8)
+        refuse('no safetensors file, or a truncated one: a header of %.0f bytes is announced, %.0f bytes follow', length,
+            size - 8)
     end
     local text = length > 0 and file:read(length) or ''
     local ok, rows = pcall(cjson.decode, text)
-    if not ok or type(rows) ~= 'table' or text:sub(1, 1) ~= '{' then refuse('no safetensors file: its header is not a JSON object') end
+    if not ok or type(rows) ~= 'table' or text:sub(1, 1) ~= '{' then
+        refuse('no safetensors file: its header is not a JSON object')
+    end
     local metadata = rows.__metadata__
     if metadata ~= nil and type(metadata) ~= 'table' then refuse('__metadata__ is no object') end
     local tensors, names = {}, {}

@@ -1,6 +1,6 @@
--- digits.lua: handwritten-looking digits, for machines without MNIST: pen strokes of the ten digits in several styles, distorted at
--- random, drawn with antialiasing in MNIST's format (28x28, the digit in a 20x20 box, its centre of mass in the middle).
--- The same seed gives the same images, each from its own number.
+-- digits.lua: handwritten-looking digits, for machines without MNIST: pen strokes of the ten digits in several styles,
+-- distorted at random, drawn with antialiasing in MNIST's format (28x28, the digit in a 20x20 box, its centre of mass in the
+-- middle). The same seed gives the same images, each from its own number.
 local bit = require 'bit'
 local ffi = require 'ffi'
 
@@ -9,7 +9,7 @@ local digits = {}
 local side = 28
 local pi, floor, sin, cos, sqrt, min, max = math.pi, math.floor, math.sin, math.cos, math.sqrt, math.min, math.max
 
--- ---- random numbers: xorshift (Marsaglia 2003), started for each image by a hash of seed and number ------------------------
+-- ---- random numbers: xorshift (Marsaglia 2003), started for each image by a hash of seed and number -----------------------
 
 local state = 1
 
@@ -36,7 +36,7 @@ local function uniform(lo, hi)
     return lo + (hi - lo) * ((x + 2147483648) / 4294967296)
 end
 
--- ---- strokes: arrays x1, y1, x2, y2 … in a box of 1 by 1, y downwards ---------------------------------------------------------
+-- ---- strokes: arrays x1, y1, x2, y2 … in a box of 1 by 1, y downwards -----------------------------------------------------
 
 local function line(...) return {...} end
 
@@ -112,7 +112,7 @@ local styles = {
     },
     {
         {join(line(.78, .02, .3, .02, .26, .42), arc(.44, .68, .32, .3, -125, 140))},
-        {join(line(.3, .04, .26, .44), curve(.26, .44, .5, .38, .74, .54, .72, .82, .46, .99, .2, .9)), line(.3, .04, .76, .02)},
+        {join(line(.76, .02, .3, .04, .26, .44), curve(.26, .44, .5, .38, .74, .54, .72, .82, .46, .99, .2, .9))},
         {join(line(.8, .04, .4, .06), curve(.4, .06, .3, .2, .3, .42, .56, .5, .68, .72, .5, .95, .18, .96))},
     },
     {
@@ -139,7 +139,7 @@ local styles = {
     },
 }
 
--- ---- distortion ----------------------------------------------------------------------------------------------------------------
+-- ---- distortion -----------------------------------------------------------------------------------------------------------
 
 local most = 256
 local px, py, pen = ffi.new('double[?]', most), ffi.new('double[?]', most), ffi.new('uint8_t[?]', most) -- pen 0: a new stroke
@@ -182,7 +182,7 @@ local function fit(n, size)
     end
 end
 
--- ---- drawing -------------------------------------------------------------------------------------------------------------------
+-- ---- drawing --------------------------------------------------------------------------------------------------------------
 
 local distance = ffi.new('double[?]', side * side) -- squared, of each pixel's centre to the nearest segment
 

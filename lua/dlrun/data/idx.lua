@@ -1,5 +1,6 @@
 -- idx.lua: the IDX file format of the MNIST database (yann.lecun.com/exdb/mnist): a magic number 0 0 type rank, the sizes as
--- big-endian 32-bit numbers, then the elements, big-endian, last dimension fastest. Reads plain and gzip'd files, writes plain ones.
+-- big-endian 32-bit numbers, then the elements, big-endian, last dimension fastest. Reads plain and gzip'd files, writes plain
+-- ones.
 local bit = require 'bit'
 local ffi = require 'ffi'
 local files = require 'dlrun.files'
@@ -80,8 +81,8 @@ local function parse(path, read, rank)
     return {sizes = sizes, count = count, type = element[1], data = data}
 end
 
--- Reads a file: {sizes = {…}, count =, type = C type of the elements, data = uint8_t array}. rank, if given: the file must hold unsigned
--- bytes in so many dimensions. Errors name the file, with the expected and the found bytes.
+-- Reads a file: {sizes = {…}, count =, type = C type of the elements, data = uint8_t array}. rank, if given: the file must hold
+-- unsigned bytes in so many dimensions. Errors name the file, with the expected and the found bytes.
 function idx.read(path, rank)
     local read, close = files.open(path)
     if not read then error(close, 0) end
@@ -97,7 +98,7 @@ function idx.write(path, sizes, data)
         local count = 1
         put(string.char(0, 0, 8, #sizes))
         for _, n in ipairs(sizes) do
-            put(string.char(bit.rshift(n, 24), bit.band(bit.rshift(n, 16), 255), bit.band(bit.rshift(n, 8), 255), bit.band(n, 255)))
+            for shift = 24, 0, -8 do put(string.char(bit.band(bit.rshift(n, shift), 255))) end
             count = count * n
         end
         put(data, count)

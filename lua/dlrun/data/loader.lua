@@ -1,5 +1,5 @@
--- loader.lua: passes over a dataset in batches. A dataset is anything with ds[i] = {x, y} and ds:size(); one with ds:gather (see
--- tensors.lua) and no transform of single samples gives a whole batch in one index operation.
+-- loader.lua: passes over a dataset in batches. A dataset is anything with ds[i] = {x, y} and ds:size(); one with ds:gather
+-- (see tensors.lua) and no transform of single samples gives a whole batch in one index operation.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local C = base.C
@@ -49,8 +49,8 @@ end
 
 local function start(loader) return {next = 1, order = loader.shuffle and torch.randperm(loader.size):long() or nil} end
 
--- loader() is a new pass for `for x, y in loader() do`; `for x, y in loader do` calls loader(nil, previous x), whose pass is found by
--- that x, so that loops over one loader may be nested.
+-- loader() is a new pass for `for x, y in loader() do`; `for x, y in loader do` calls loader(nil, previous x), whose pass is
+-- found by that x, so that loops over one loader may be nested.
 local function call(self, ...)
     local loader = Loader.of[self]
     if select('#', ...) == 0 then

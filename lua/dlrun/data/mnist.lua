@@ -82,7 +82,8 @@ local function read(paths, classes)
     end
     for k = 0, labels.count - 1 do
         if labels.data[k] >= #classes then
-            error(('%s: label %d of sample %d is not one of 0 to %d'):format(paths.labels, labels.data[k], k + 1, #classes - 1), 0)
+            error(('%s: label %d of sample %d is not one of 0 to %d'):format(paths.labels, labels.data[k], k + 1,
+                #classes - 1), 0)
         end
     end
     table.insert(images.sizes, 2, 1)

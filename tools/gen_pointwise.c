@@ -15,10 +15,9 @@ enum { TYPES = sizeof types / sizeof *types, FLOAT_TYPES = 2 };
 
 static const struct {
     const char *name, *stored, *computed; /* as in memory, as in a program */
-    int bytes;
 } c_types[DL_DTYPE_COUNT] = {
 #define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7)                                                                \
-    {name, #ctype, DL_##NAME == DL_BOOL ? "_Bool" : #ctype, bits / 8},
+    {name, #ctype, DL_##NAME == DL_BOOL ? "_Bool" : #ctype},
 #include "dlrun/dtype.def"
 #undef DL_DTYPE
 };
@@ -103,16 +102,6 @@ static void print_attributes(FILE *f, const dl_prog *p) {
     }
 }
 
-/* Inputs that do not step by 1 are staged by a shared helper, so that one vector loop serves every layout. */
-static void print_staging(FILE *f, const dl_prog *p, int number) {
-    fprintf(f, "    static const uint8_t bytes[] = {");
-    for (int32_t k = 0; k < (int32_t)p->n_in; k++)
-        fprintf(f, "%s%d", k ? ", " : "", dl_prog_reads(p, k) ? c_types[p->in_type[k]].bytes : 0);
-    fprintf(f, "};\n    if (!cpu_loop_unit_steps(%u, bytes, in_step)) {\n", p->n_in);
-    fprintf(f, "        cpu_loop_staged(loop_%d, %u, bytes, %d, CPU_LOOP_PASS);\n        return;\n    }\n", number, p->n_in,
-            c_types[p->ins[p->out[0]].type].bytes);
-}
-
 static int uses(const dl_prog *p, int op) {
     for (uint32_t k = 0; k < p->n_ins; k++)
         if (p->ins[k].op == op) return 1;
@@ -137,7 +126,6 @@ static dl_status print_loop(FILE *f, const entry *e, int number) {
     const dl_prog *p = e->prog;
     int32_t out = p->ins[p->out[0]].type;
     fprintf(f, "\n/* %s */\nstatic void loop_%d(CPU_LOOP_PARAMETERS) {\n    CPU_LOOP_UNUSED;\n", e->title, number);
-    print_staging(f, p, number);
     print_attributes(f, p);
     for (int32_t k = 0; k < (int32_t)p->n_in; k++)
         if (dl_prog_reads(p, k)) fprintf(f, "    const %s *p%d = in[%d];\n", c_types[p->in_type[k]].stored, k, k);

@@ -137,7 +137,8 @@ dl_status cpu_add_kernels(const dl_kernel *kernels, size_t n) {
 }
 
 #if defined(__x86_64__)
-#define CPU_FAMILY(name) dl_status register_##name##_baseline(void), register_##name##_avx2(void), register_##name##_avx512(void);
+#define CPU_FAMILY(name)                                                                                                       \
+    dl_status register_##name##_baseline(void), register_##name##_avx2(void), register_##name##_avx512(void);
 #else
 #define CPU_FAMILY(name) dl_status register_##name##_baseline(void);
 #endif
@@ -149,8 +150,9 @@ static dl_status register_families(void) {
 #if defined(__x86_64__)
 #define CPU_FAMILY(name)                                                                                                       \
     if (status == DL_OK)                                                                                                       \
-        status = isa == CPU_AVX512 ? register_##name##_avx512() : isa == CPU_AVX2 ? register_##name##_avx2()                   \
-                                                                                   : register_##name##_baseline();
+        status = isa == CPU_AVX512 ? register_##name##_avx512()                                                                \
+                 : isa == CPU_AVX2 ? register_##name##_avx2()                                                                  \
+                                   : register_##name##_baseline();
 #else
 #define CPU_FAMILY(name)                                                                                                       \
     if (status == DL_OK) status = register_##name##_baseline();

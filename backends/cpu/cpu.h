@@ -19,7 +19,7 @@ extern const dl_host *cpu_host; /* set first thing in dl_plugin_init */
 
 /* ---- instruction set (isa.c) ---------------------------------------------------------------------------------------- */
 typedef enum cpu_isa_level { CPU_BASELINE, CPU_AVX2, CPU_AVX512 } cpu_isa_level;
-cpu_isa_level cpu_isa(void);       /* the best this machine has, or lower if DLRUN_ISA=baseline|avx2|avx512 says so */
+cpu_isa_level cpu_isa(void); /* the best this machine has, or lower if DLRUN_ISA=baseline|avx2|avx512 says so */
 const char *cpu_isa_name(cpu_isa_level);
 
 /* ---- threads (parallel.c): one pool, libgomp's; see DESIGN section 11 ------------------------------------------------- */
@@ -34,8 +34,10 @@ enum { CPU_GRAIN = 32768 }; /* elements of cheap pointwise work worth a thread *
 int32_t cpu_library_threads(void);
 
 /* ---- registration (cpu.c) ---------------------------------------------------------------------------------------------- */
-#define CPU_KERNEL(op, prepare, run) {sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, 0}
-#define CPU_KERNEL_EPILOGUE(op, prepare, run) {sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, DL_KERNEL_EPILOGUE}
+#define CPU_KERNEL(op, prepare, run)                                                                                           \
+    { sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, 0 }
+#define CPU_KERNEL_EPILOGUE(op, prepare, run)                                                                                  \
+    { sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, DL_KERNEL_EPILOGUE }
 dl_status cpu_add_kernels(const dl_kernel *kernels, size_t n); /* static tables of CPU_KERNEL rows */
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------------- */

@@ -115,6 +115,7 @@ void cpu_parallel(int64_t n, int64_t grain, void (*body)(void *, int64_t, int64_
         body(context, 0, n);
         return;
     }
-    job j = {body, context, n, chunks}; /* always the whole team, even for fewer chunks: libgomp rebuilds it when its size changes */
+    job j = {body, context, n,
+             chunks}; /* always the whole team, even for fewer chunks: libgomp rebuilds it when its size changes */
     pool.parallel(work, &j, (unsigned)pool.threads, 0);
 }

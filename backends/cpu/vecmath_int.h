@@ -35,8 +35,7 @@ __extension__ typedef __int128 cpu_int128;
     }                                                                                                                          \
     /* By squaring. A negative exponent gives the truncated true result, and 0 for base 0. */                                  \
     static inline type dl_pow_##sfx(type a, type b) {                                                                          \
-        if (is_signed && b < (type)1 && b != 0)                                                                                \
-            return a == 1 ? 1 : a == (type)-1 ? (type)(b & 1 ? -1 : 1) : 0;                                                    \
+        if (is_signed && b < (type)1 && b != 0) return a == 1 ? 1 : a == (type)-1 ? (type)(b & 1 ? -1 : 1) : 0;                \
         wide y = 1;                                                                                                            \
         for (wide x = (wide)a, n = (wide)b; n; n >>= 1, x *= x)                                                                \
             if (n & 1) y *= x;                                                                                                 \

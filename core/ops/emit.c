@@ -10,10 +10,6 @@ dl_value e_constant(dl_graph *g, dl_value like, double x) {
     return t ? emit0(g, "full", ATTRS(DL_INTS(NULL, 0), DL_FLOAT(x), DL_INT(t->type))) : DL_NO_VALUE;
 }
 
-dl_value e_scale(dl_graph *g, dl_value x, double by) { return by == 1 ? x : e_mul(g, x, e_constant(g, x, by)); }
-
-dl_value e_equals(dl_graph *g, dl_value x, double y) { return e_eq(g, x, e_constant(g, x, y)); }
-
 dl_value e_cast(dl_graph *g, dl_value x, dl_dtype type) {
     const dl_tensor *t = dl_graph_tensor(g, x);
     return !t || t->type == type ? x : emit1(g, "copy", x, ATTRS(DL_INT(type)));

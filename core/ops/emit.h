@@ -26,7 +26,7 @@ static inline dl_value emit3(dl_graph *g, const char *op, dl_value a, dl_value b
 /* ---- pointwise ------------------------------------------------------------------------------------------------------------ */
 
 static inline dl_value e_add(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, NO_ATTRS); }
-static inline dl_value e_sub(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, ATTRS(DL_INT(-1))); }
+static inline dl_value e_sub(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "sub", a, b, NO_ATTRS); }
 static inline dl_value e_mul(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "mul", a, b, NO_ATTRS); }
 static inline dl_value e_div(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "div", a, b, NO_ATTRS); }
 static inline dl_value e_exp(dl_graph *g, dl_value x) { return emit1(g, "exp", x, NO_ATTRS); }
@@ -37,13 +37,20 @@ static inline dl_value e_where(dl_graph *g, dl_value condition, dl_value a, dl_v
     return emit3(g, "where", condition, a, b, NO_ATTRS);
 }
 
-/* ---- constants, each of the dtype and on the device of a value that stands beside it ---------------------------------------- */
+static inline dl_value e_scale(dl_graph *g, dl_value x, double by) { /* x itself for 1 */
+    return by == 1 ? x : emit1(g, "mul_scalar", x, ATTRS(DL_FLOAT(by)));
+}
+static inline dl_value e_equals(dl_graph *g, dl_value x, double y) { return emit1(g, "eq_scalar", x, ATTRS(DL_FLOAT(y))); }
+/* condition ? y : x */
+static inline dl_value e_fill(dl_graph *g, dl_value x, dl_value condition, double y) {
+    return emit2(g, "masked_fill", x, condition, ATTRS(DL_FLOAT(y)));
+}
 
-dl_value e_constant(dl_graph *, dl_value like, double x); /* 0-dim */
+/* ---- constants -------------------------------------------------------------------------------------------------------------- */
+
+dl_value e_constant(dl_graph *, dl_value like, double x); /* 0-dim, of like's dtype */
 dl_value e_zeros(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
 static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_zeros(g, t->type, t->ndim, t->shape); }
-dl_value e_scale(dl_graph *, dl_value x, double by); /* x itself for 1 */
-dl_value e_equals(dl_graph *, dl_value x, double y); /* bool: x == y */
 
 /* ---- shapes and reductions -------------------------------------------------------------------------------------------------- */
 

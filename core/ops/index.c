@@ -185,7 +185,7 @@ dl_status grad_masked_select(dl_graph *g, const dl_frame *f) {
 /* src may hold more elements than the mask takes: those get 0. */
 dl_status grad_masked_scatter(dl_graph *g, const dl_frame *f) {
     dl_value grad = dl_graph_grad(g, 0), mask = dl_graph_in(g, 1);
-    if (dl_graph_needs(g, 0)) dl_graph_returns(g, 0, e_where(g, e_cast(g, mask, DL_BOOL), e_constant(g, grad, 0), grad));
+    if (dl_graph_needs(g, 0)) dl_graph_returns(g, 0, e_fill(g, grad, e_cast(g, mask, DL_BOOL), 0));
     if (dl_graph_needs(g, 2)) {
         const dl_tensor *src = f->in[2];
         int64_t n = count_of(src->ndim, src->shape), step = 1;

@@ -166,16 +166,16 @@ static dl_value beside_classes(dl_graph *g, dl_value per_sample) { return emit1(
 static dl_value coefficients(dl_graph *g, const entropy *e, dl_value logp) {
     double smooth = e->smoothing / classes_of(e);
     if (!e->of_classes) {
-        dl_value p = e->smoothing == 0 ? e->target : e_add(g, e_scale(g, e->target, 1 - e->smoothing), e_constant(g, e->target, smooth));
+        dl_value p = e->smoothing == 0 ? e->target : emit1(g, "affine_scalar", e->target, ATTRS(DL_FLOAT(1 - e->smoothing), DL_FLOAT(smooth)));
         return e_scale(g, e->weight == DL_NO_VALUE ? p : e_mul(g, p, e->weight), -1);
     }
     dl_value ones = emit0(g, "full", ATTRS(DL_INTS(e->logp->shape, e->logp->ndim - 1), DL_INT(1), DL_INT(e->logp->type)));
     dl_value one = e_constant(g, logp, 1), in[] = {ones, logp, e->target, e->weight, one};
     dl_value k = e_scale(g, dl_emit(g, "nll_loss_backward", in, 5, ATTRS(DL_INT(NONE), DL_INT(e->ignore))), 1 - e->smoothing);
     if (e->smoothing == 0) return k;
-    dl_value target = e_cast(g, e->target, DL_I64), ignored = e_eq(g, target, emit0(g, "full", ATTRS(DL_INTS(NULL, 0), DL_INT(e->ignore), DL_INT(DL_I64))));
+    dl_value ignored = beside_classes(g, emit1(g, "eq_scalar", e->target, ATTRS(DL_INT(e->ignore))));
     dl_value share = e_scale(g, e->weight == DL_NO_VALUE ? one : e->weight, -smooth);
-    return e_add(g, k, e_where(g, beside_classes(g, ignored), e_constant(g, logp, 0), share));
+    return e_add(g, k, e_fill(g, share, ignored, 0));
 }
 
 /* Divides by what the mean is over: the samples' total weight, or their number for probabilities (then total holds that). */

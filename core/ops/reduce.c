@@ -2,7 +2,6 @@
  * products in scan.c. */
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
-#include <math.h>
 
 /* ---- shapes --------------------------------------------------------------------------------------------------------------- */
 
@@ -147,10 +146,8 @@ dl_status compose_logsumexp(dl_graph *g, const dl_frame *f) {
         returns_reduced(g, f, e_log(g, e_reduce(g, "sum", x, mask)));
         return dl_graph_status(g);
     }
-    dl_value top = e_reduce(g, "amax", x, mask), zero = e_constant(g, x, 0);
-    /* An infinite maximum must not be subtracted from itself. */
-    dl_value infinite = e_equals(g, emit1(g, "abs", top, NO_ATTRS), INFINITY);
-    top = e_where(g, infinite, zero, top);
+    dl_value top = e_reduce(g, "amax", x, mask);
+    top = e_fill(g, top, emit1(g, "isinf", top, NO_ATTRS), 0); /* infinity must not be subtracted from itself */
     dl_value sum = e_reduce(g, "sum", e_exp(g, e_sub(g, x, top)), mask);
     returns_reduced(g, f, e_add(g, e_log(g, sum), top));
     return dl_graph_status(g);

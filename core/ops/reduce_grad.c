@@ -54,12 +54,12 @@ dl_status grad_prod(dl_graph *g, const dl_frame *f) {
     uint32_t mask;
     dl_value grad;
     DL_TRY(incoming(g, f, 0, &mask, &grad));
-    dl_value x = dl_graph_in(g, 0), one = e_constant(g, x, 1), is_zero = e_equals(g, x, 0);
-    dl_value safe = e_where(g, is_zero, one, x);
+    dl_value x = dl_graph_in(g, 0), is_zero = e_equals(g, x, 0), safe = e_fill(g, x, is_zero, 1);
     dl_value zeros = e_cast(g, is_zero, f->in[0]->type);
     dl_value other_zeros = e_sub(g, e_reduce(g, "sum", zeros, mask), zeros);
     dl_value others = e_div(g, e_reduce(g, "prod", safe, mask), safe);
-    return returned(g, e_mul(g, grad, e_where(g, e_equals(g, other_zeros, 0), others, e_constant(g, x, 0))));
+    dl_value some = emit1(g, "ne_scalar", other_zeros, ATTRS(DL_FLOAT(0)));
+    return returned(g, e_mul(g, grad, e_fill(g, others, some, 0)));
 }
 
 /* Shares grad evenly between the elements of x that equal `value`. */
@@ -96,11 +96,11 @@ dl_status grad_norm(dl_graph *g, const dl_frame *f) {
     dl_value sign = emit1(g, "sign", x, NO_ATTRS);
     if (p == 1) return returned(g, e_mul(g, grad, sign));
     if (isinf(p)) return returned(g, e_mul(g, sign, shared(g, grad, emit1(g, "abs", x, NO_ATTRS), norm, mask)));
-    dl_value one = e_constant(g, x, 1), safe = e_where(g, e_equals(g, norm, 0), one, norm);
+    dl_value safe = e_fill(g, norm, e_equals(g, norm, 0), 1);
     if (p == 2) return returned(g, e_mul(g, grad, e_div(g, x, safe)));
     /* Where x is 0, sign makes the gradient 0; the power is taken of 1 there, or it would be infinite for p < 1. */
-    dl_value size = e_where(g, e_equals(g, x, 0), one, emit1(g, "abs", x, NO_ATTRS));
-    dl_value power = emit2(g, "pow", e_div(g, size, safe), e_constant(g, x, p - 1), NO_ATTRS);
+    dl_value size = e_fill(g, emit1(g, "abs", x, NO_ATTRS), e_equals(g, x, 0), 1);
+    dl_value power = emit1(g, "pow_scalar", e_div(g, size, safe), ATTRS(DL_FLOAT(p - 1)));
     return returned(g, e_mul(g, grad, e_mul(g, sign, power)));
 }
 
@@ -110,6 +110,6 @@ dl_status grad_logsumexp(dl_graph *g, const dl_frame *f) {
     dl_value grad;
     DL_TRY(incoming(g, f, 0, &mask, &grad));
     dl_value x = dl_graph_in(g, 0), out = kept(g, f, dl_graph_out(g, 0), mask);
-    out = e_where(g, e_equals(g, out, -INFINITY), e_constant(g, x, 0), out);
+    out = e_fill(g, out, e_equals(g, out, -INFINITY), 0);
     return returned(g, e_mul(g, grad, e_exp(g, e_sub(g, x, out))));
 }

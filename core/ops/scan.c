@@ -27,14 +27,14 @@ dl_status grad_cumprod(dl_graph *g, const dl_frame *f) {
     const dl_tensor *t = f->in[0];
     int32_t dim;
     DL_TRY(rule_dim(attr_int(f, 0), t->ndim, &dim));
-    dl_value x = dl_graph_in(g, 0), grad = dl_graph_grad(g, 0), zero = e_constant(g, x, 0), one = e_constant(g, x, 1);
-    dl_value is_zero = e_equals(g, x, 0);
+    dl_value x = dl_graph_in(g, 0), grad = dl_graph_grad(g, 0), is_zero = e_equals(g, x, 0);
     dl_value zeros_so_far = e_cast(g, emit1(g, "cumsum", is_zero, ATTRS(DL_INT(dim))), t->type);
-    dl_value before = e_equals(g, zeros_so_far, 0), one_zero = e_equals(g, zeros_so_far, 1);
-    dl_value without_first = e_where(g, one_zero, e_where(g, is_zero, one, x), x);
-    dl_value at_zero = cumsum_back(g, e_mul(g, grad, emit1(g, "cumprod", without_first, ATTRS(DL_INT(dim)))), dim);
-    dl_value elsewhere = e_div(g, cumsum_back(g, e_mul(g, grad, dl_graph_out(g, 0)), dim), e_where(g, is_zero, one, x));
-    dl_value behind = e_where(g, one_zero, e_where(g, is_zero, at_zero, zero), zero);
+    dl_value before = e_equals(g, zeros_so_far, 0);
+    dl_value first_zero = emit2(g, "logical_and", is_zero, e_equals(g, zeros_so_far, 1), NO_ATTRS);
+    dl_value products = emit1(g, "cumprod", e_fill(g, x, first_zero, 1), ATTRS(DL_INT(dim)));
+    dl_value at_zero = cumsum_back(g, e_mul(g, grad, products), dim);
+    dl_value elsewhere = e_div(g, cumsum_back(g, e_mul(g, grad, dl_graph_out(g, 0)), dim), e_fill(g, x, is_zero, 1));
+    dl_value behind = e_fill(g, at_zero, emit1(g, "logical_not", first_zero, NO_ATTRS), 0);
     dl_graph_returns(g, 0, e_where(g, before, elsewhere, behind));
     return dl_graph_status(g);
 }

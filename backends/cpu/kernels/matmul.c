@@ -5,6 +5,7 @@
  * fixed order, so results do not depend on the number of threads. */
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/kernels/types.h"
+#include "backends/cpu/onednn.h"
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -146,6 +147,7 @@ typedef struct matmul_plan {
     int32_t strip_shares, panel_shares; /* one product is cut strip_shares x panel_shares */
     int32_t batch_shares;               /* or the batch is, each share with packing space of its own */
     uint64_t packed_a, packed_b;        /* bytes of packing space */
+    cpu_onednn *library;                /* computes the product instead, as float, into scratch; NULL: not */
 } matmul_plan;
 
 /* A matrix or a batch of them as one operand: the last two dimensions, or one where `vector` says which is missing. */
@@ -290,6 +292,17 @@ static void choose_shares(matmul_plan *p) {
     p->panel_shares = (int32_t)smaller(p->panel_shares, g->panels);
 }
 
+/* bfloat16 of some size goes to oneDNN where that has instructions for it. */
+static void choose_library(matmul_plan *p, dl_plan *plan) {
+    enum { worth = 500 * 1000 }; /* multiplications; below, its call costs more than it gains */
+    const gemm *g = &p->g;
+    if (g->type != DL_BF16 || p->batches != 1 || (double)g->m * (double)g->n * (double)g->k < worth) return;
+    const int plain_a = (g->a_col == 1 && g->a_row >= g->k) || (g->a_row == 1 && g->a_col >= g->m);
+    const int plain_b = (g->b_col == 1 && g->b_row >= g->n) || (g->b_row == 1 && g->b_col >= g->k);
+    if (plain_a && plain_b) p->library = cpu_onednn_matmul(g->m, g->n, g->k, g->a_row, g->a_col, g->b_row, g->b_col);
+    if (p->library) plan->scratch_bytes = (uint64_t)(g->m * g->n) * sizeof(float);
+}
+
 /* ---- run ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct product { /* one matrix of the batch */
@@ -354,8 +367,15 @@ static void run_batch_shares(void *context, int64_t begin, int64_t end) {
         run_batch(context, s, p->batches * s / p->batch_shares, p->batches * (s + 1) / p->batch_shares);
 }
 
-static void run_plan(const dl_frame *f, const dl_plan *plan, const dl_tensor *a, const dl_tensor *b, const dl_tensor *add,
-                     double alpha, double beta) {
+/* Rows begin..end of a product that oneDNN left in scratch. */
+static void finish_rows(void *context, int64_t begin, int64_t end) {
+    const batch_run *r = (const batch_run *)context;
+    const int64_t n = r->plan->g.n;
+    finish_f32(&r->d, (float *)r->scratch + begin * n, begin, end - begin, 0, n, n);
+}
+
+static dl_status run_plan(const dl_frame *f, const dl_plan *plan, const dl_tensor *a, const dl_tensor *b, const dl_tensor *add,
+                          double alpha, double beta) {
     const matmul_plan *p = (const matmul_plan *)plan->state;
     batch_run r = {p, p->d, f->scratch};
     r.d.a = cpu_data(p->swapped ? b : a);
@@ -364,12 +384,22 @@ static void run_plan(const dl_frame *f, const dl_plan *plan, const dl_tensor *a,
     r.d.add = add && beta != 0 ? cpu_data(add) : NULL;
     r.d.alpha = alpha, r.d.beta = beta;
     r.d.epilogue = f->epilogue, r.d.epilogue_attr = f->epilogue_attr;
-    if (p->g.m > 0 && p->g.n > 0) cpu_parallel(p->batch_shares, 1, run_batch_shares, &r);
+    if (p->library) {
+        if (!cpu_onednn_run(p->library, r.d.a, r.d.b, (float *)f->scratch))
+            return cpu_host->fail(DL_NOMEM, "oneDNN had no memory for a matrix product");
+        cpu_parallel(p->g.m, CPU_GRAIN / p->g.n + 1, finish_rows, &r);
+    } else if (p->g.m > 0 && p->g.n > 0) {
+        cpu_parallel(p->batch_shares, 1, run_batch_shares, &r);
+    }
+    return DL_OK;
 }
 
 /* ---- prepare ------------------------------------------------------------------------------------------------------------ */
 
-static void destroy_plan(void *state) { cpu_host->mem(state, 0); }
+static void destroy_plan(void *state) {
+    cpu_onednn_free(((matmul_plan *)state)->library);
+    cpu_host->mem(state, 0);
+}
 
 /* o: A, B, C and, where there is one, D already expanded to C's rows and columns (stride 0). */
 static dl_status make_plan(const operand o[OPERANDS], dl_plan *plan) {
@@ -394,13 +424,15 @@ static dl_status make_plan(const operand o[OPERANDS], dl_plan *plan) {
     if (p->g.m == 1) p->g.a_row = p->d.c_row = 1; /* strides of single rows and columns say nothing: let them be good */
     if (p->g.n == 1) p->g.b_col = p->d.c_col = 1;
     if (p->g.k == 1) p->g.a_col = 1;
+    plan->state = p;
+    plan->destroy = destroy_plan;
+    plan->sharing = DL_PLAN_PER_SHAPE;
+    choose_library(p, plan);
+    if (p->library) return DL_OK;
     if (is_floating(type)) choose_orientation(p);
     choose_tiles(p);
     choose_shares(p);
-    plan->state = p;
-    plan->destroy = destroy_plan;
     plan->scratch_bytes = (p->packed_a + p->packed_b) * (uint64_t)p->batch_shares;
-    plan->sharing = DL_PLAN_PER_SHAPE;
     return DL_OK;
 }
 
@@ -415,8 +447,7 @@ static dl_status prepare_matmul(const dl_frame *f, dl_plan *plan) {
     return make_plan(o, plan);
 }
 static dl_status run_matmul(const dl_frame *f, const dl_plan *plan) {
-    run_plan(f, plan, f->in[0], f->in[1], NULL, 1, 0);
-    return DL_OK;
+    return run_plan(f, plan, f->in[0], f->in[1], NULL, 1, 0);
 }
 
 static dl_status prepare_linear(const dl_frame *f, dl_plan *plan) {
@@ -432,8 +463,7 @@ static dl_status prepare_linear(const dl_frame *f, dl_plan *plan) {
     return make_plan(o, plan);
 }
 static dl_status run_linear(const dl_frame *f, const dl_plan *plan) {
-    run_plan(f, plan, f->in[0], f->in[1], f->in[2], 1, 1);
-    return DL_OK;
+    return run_plan(f, plan, f->in[0], f->in[1], f->in[2], 1, 1);
 }
 
 static double number(const dl_attr *a) { return a->kind == DL_ATTR_INT ? (double)a->v.i : a->v.f; }
@@ -447,8 +477,7 @@ static dl_status prepare_addmm(const dl_frame *f, dl_plan *plan) {
     return make_plan(o, plan);
 }
 static dl_status run_addmm(const dl_frame *f, const dl_plan *plan) {
-    run_plan(f, plan, f->in[1], f->in[2], f->in[0], number(&f->attr[1]), number(&f->attr[0]));
-    return DL_OK;
+    return run_plan(f, plan, f->in[1], f->in[2], f->in[0], number(&f->attr[1]), number(&f->attr[0]));
 }
 
 dl_status CPU_ISA(register_matmul)(void) {

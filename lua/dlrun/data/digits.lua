@@ -141,8 +141,8 @@ local styles = {
 
 -- ---- distortion -----------------------------------------------------------------------------------------------------------
 
-local most = 256
-local px, py, pen = ffi.new('double[?]', most), ffi.new('double[?]', most), ffi.new('uint8_t[?]', most) -- pen 0: a new stroke
+local capacity = 256
+local px, py, pen = ffi.new('double[?]', capacity), ffi.new('double[?]', capacity), ffi.new('uint8_t[?]', capacity) -- pen 0: a new stroke
 local warp = ffi.new 'double[12]'
 
 -- Copies a style's points, bent by a few random low waves (elastic), then sheared, stretched and turned (affine).
@@ -208,7 +208,10 @@ local function measure(n, reach)
     end
 end
 
--- Moves the points so that the drawn ink's centre of mass is the picture's middle, as MNIST's authors did.
+local function limit(v, bound) return max(-bound, min(bound, v)) end
+
+-- Moves the points so that the drawn ink's centre of mass is the picture's middle, as MNIST's authors did, but never so far
+-- that ink would reach the border.
 local function centre(n, width)
     local mass, mx, my = 0, 0, 0
     for k = 0, side * side - 1 do
@@ -216,7 +219,7 @@ local function centre(n, width)
         mass, mx, my = mass + ink, mx + ink * (k % side + .5), my + ink * (floor(k / side) + .5)
     end
     if mass == 0 then return end
-    local dx, dy = side / 2 - mx / mass, side / 2 - my / mass
+    local dx, dy = limit(side / 2 - mx / mass, 2.5), limit(side / 2 - my / mass, 2.5)
     for k = 0, n - 1 do px[k], py[k] = px[k] + dx, py[k] + dy end
 end
 
@@ -224,7 +227,7 @@ local function draw(label, image)
     local ways = styles[label + 1]
     local n = place(ways[1 + floor(uniform(0, #ways))])
     local width, soft = uniform(.95, 2.1), uniform(.9, 1.4) -- half the pen's width and its edge, in pixels
-    fit(n, uniform(17.5, 20.5) - 2 * (width - .5))
+    fit(n, uniform(17, 20) - 2 * width)
     measure(n, width + 2)
     centre(n, width)
     measure(n, width + 2)

@@ -8,24 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What one plugin's init has registered so far. Everything is checked when it is staged, so committing does not fail. */
+/* What one plugin's init has registered so far. Everything is checked when it is staged and committing allocates nothing, so
+ * it does not fail half-way. */
 typedef struct stage {
     const char *plugin;
     dl_backend *backends;
     dl_op **ops;
-    dl_kernel *kernels;
+    dl_kernel_entry *kernels;
     uint32_t n_backends, n_ops, n_kernels;
 } stage;
 
 static _Thread_local stage *current; /* of the init that runs on this thread */
-
-/* Kernels for backends whose plugins are not open (yet). Guarded by the loader's lock, as all of this. */
-typedef struct parked_kernel {
-    struct parked_kernel *next;
-    const dl_kernel *kernel;
-    const char *plugin;
-} parked_kernel;
-static parked_kernel *parked;
 
 /* ---- staging --------------------------------------------------------------------------------------------------------------- */
 
@@ -84,39 +77,16 @@ static dl_status stage_kernel(const dl_kernel *kernel) {
     DL_TRY(need_stage("add_kernel"));
     if (!DL_HAS(kernel, op) || !DL_HAS(kernel, backend) || !DL_HAS(kernel, run))
         return dl_failf(DL_INVALID, "%s: a kernel needs an op, a backend and a run function", current->plugin);
-    dl_kernel *all = grow(current->kernels, current->n_kernels, sizeof *all);
+    dl_kernel_entry *all = grow(current->kernels, current->n_kernels, sizeof *all);
     if (!all) return dl_failf(DL_NOMEM, "out of memory registering a kernel");
     current->kernels = all;
-    dl_kernel *copy = &all[current->n_kernels++];
-    *copy = (dl_kernel){0};
-    memcpy(copy, kernel, kernel->size < sizeof *copy ? kernel->size : sizeof *copy);
-    copy->size = sizeof *copy;
+    dl_kernel_entry *entry = &all[current->n_kernels++];
+    *entry = (dl_kernel_entry){.plugin = current->plugin};
+    memcpy(&entry->kernel, kernel, kernel->size < sizeof entry->kernel ? kernel->size : sizeof entry->kernel);
     return DL_OK;
 }
 
 /* ---- committing ------------------------------------------------------------------------------------------------------------- */
-
-static dl_status park(const dl_kernel *kernel, const char *plugin) {
-    parked_kernel *p = dl_mem(NULL, sizeof *p);
-    if (!p) return dl_failf(DL_NOMEM, "out of memory registering a kernel");
-    *p = (parked_kernel){parked, kernel, plugin};
-    parked = p;
-    return DL_OK;
-}
-
-static dl_status add_parked(void) {
-    for (parked_kernel **at = &parked; *at;) {
-        parked_kernel *p = *at;
-        if (!dl_backend_find(p->kernel->backend)) {
-            at = &p->next;
-            continue;
-        }
-        DL_TRY(dl_kernel_add(p->kernel, p->plugin));
-        *at = p->next;
-        dl_mem(p, 0);
-    }
-    return DL_OK;
-}
 
 /* The registry takes over what was committed: ops one by one, the kernels' array as a whole. */
 static dl_status commit(stage *s) {
@@ -125,11 +95,10 @@ static dl_status commit(stage *s) {
         DL_TRY(dl_op_publish(s->ops[k]));
         s->ops[k] = NULL;
     }
-    const dl_kernel *kernels = s->kernels;
+    for (uint32_t k = 0; k < s->n_kernels; k++) dl_kernel_add(&s->kernels[k]);
     s->kernels = NULL;
-    for (uint32_t k = 0; k < s->n_kernels; k++)
-        DL_TRY(dl_backend_find(kernels[k].backend) ? dl_kernel_add(&kernels[k], s->plugin) : park(&kernels[k], s->plugin));
-    return s->n_backends ? add_parked() : DL_OK;
+    if (s->n_backends) dl_kernels_adopt();
+    return DL_OK;
 }
 
 static void clear_stage(stage *s) {

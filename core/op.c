@@ -13,13 +13,7 @@ static _Atomic int32_t op_count;
 static _Atomic int32_t bucket_of[BUCKETS]; /* open addressing by name; id + 1, 0 is free */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Kernels whose op is not registered yet. */
-typedef struct waiting_kernel {
-    struct waiting_kernel *next;
-    const dl_kernel *kernel;
-    int32_t backend;
-} waiting_kernel;
-static waiting_kernel *waiting;
+static dl_kernel_entry *waiting; /* kernels whose op or backend is not registered yet */
 
 /* The generic kernels that serve every expression ("pointwise"), by backend. */
 static const dl_kernel *generic[DL_MAX_BACKENDS][DL_MAX_KERNELS];
@@ -38,9 +32,7 @@ int32_t dl_op_find(const char *name) {
     }
 }
 
-dl_op *dl_op_at(int32_t id) {
-    return id >= 0 && id < atomic_load_explicit(&op_count, memory_order_acquire) ? ops[id] : NULL;
-}
+dl_op *dl_op_at(int32_t id) { return id >= 0 && id < atomic_load_explicit(&op_count, memory_order_acquire) ? ops[id] : NULL; }
 
 dl_op *dl_op_named(const char *name) { return dl_op_at(dl_op_find(name)); }
 
@@ -64,7 +56,8 @@ static dl_status parse_saves(dl_op *op) {
             op->saved_out |= 1u << (n == 3 ? 0 : s[3] - '0');
         } else {
             while (k < op->n_tensors && !(strlen(op->tensors[k].name) == n && strncmp(op->tensors[k].name, s, n) == 0)) k++;
-            if (k == op->n_tensors) return dl_failf(DL_INVALID, "op %s: saves names '%.*s', which is no tensor of it", op->name, (int)n, s);
+            if (k == op->n_tensors)
+                return dl_failf(DL_INVALID, "op %s: saves names '%.*s', which is no tensor of it", op->name, (int)n, s);
             op->saved_in |= 1u << k;
         }
         s += n;
@@ -95,27 +88,36 @@ static void publish(dl_op *op) {
     atomic_store_explicit(&op_count, id + 1, memory_order_release);
 }
 
-static void adopt_kernels(dl_op *op) {
-    if (op->def.flags & DL_OP_POINTWISE) memcpy(op->kernels, generic, sizeof generic);
-    for (waiting_kernel **at = &waiting; *at;) {
-        waiting_kernel *w = *at;
-        if (strcmp(w->kernel->op, op->name) != 0) {
-            at = &w->next;
-            continue;
-        }
-        insert_kernel(op->kernels[w->backend], w->kernel);
-        *at = w->next;
-        dl_mem(w, 0);
+static int place(const dl_kernel *kernel) {
+    const dl_backend_entry *backend = dl_backend_find(kernel->backend);
+    if (!backend) return 0;
+    if (strcmp(kernel->op, "pointwise") == 0) {
+        insert_kernel(generic[backend->number], kernel);
+        for (int32_t k = 0; k < op_count; k++)
+            if (ops[k]->def.flags & DL_OP_POINTWISE) insert_kernel(ops[k]->kernels[backend->number], kernel);
+        return 1;
+    }
+    dl_op *op = dl_op_named(kernel->op);
+    if (op) insert_kernel(op->kernels[backend->number], kernel);
+    return op != NULL;
+}
+
+static void place_waiting(void) {
+    for (dl_kernel_entry **at = &waiting; *at;) {
+        if (place(&(*at)->kernel))
+            *at = (*at)->next;
+        else
+            at = &(*at)->next;
     }
 }
 
 static dl_status add_locked(dl_op *op) {
     const dl_op *other = dl_op_named(op->name);
-    if (other)
-        return dl_failf(DL_INVALID, "op '%s' of %s is already registered by %s", op->name, op->plugin, other->plugin);
+    if (other) return dl_failf(DL_INVALID, "op '%s' of %s is already registered by %s", op->name, op->plugin, other->plugin);
     if (op_count == DL_MAX_OPS) return dl_failf(DL_INVALID, "op '%s': the registry is full (%d ops)", op->name, DL_MAX_OPS);
-    adopt_kernels(op);
+    if (op->def.flags & DL_OP_POINTWISE) memcpy(op->kernels, generic, sizeof generic);
     publish(op);
+    place_waiting();
     return DL_OK;
 }
 
@@ -135,8 +137,10 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     dl_status status = dl_signature_parse(def->sig, op);
     if (status == DL_OK) status = check_definition(op);
     if (status == DL_OK) status = parse_saves(op);
-    if (status == DL_OK) *out = op;
-    else dl_mem(op, 0);
+    if (status == DL_OK)
+        *out = op;
+    else
+        dl_mem(op, 0);
     return status;
 }
 
@@ -148,31 +152,19 @@ dl_status dl_op_add(const dl_op_def *def, const char *plugin) {
     return status;
 }
 
-static dl_status wait_for_op(const dl_kernel *kernel, int32_t backend) {
-    waiting_kernel *w = dl_mem(NULL, sizeof *w);
-    if (!w) return dl_failf(DL_NOMEM, "out of memory registering a kernel");
-    *w = (waiting_kernel){waiting, kernel, backend};
-    waiting = w;
-    return DL_OK;
-}
-
-dl_status dl_kernel_add(const dl_kernel *kernel, const char *plugin) {
-    const dl_backend_entry *backend = dl_backend_find(kernel->backend);
-    if (!backend)
-        return dl_failf(DL_INVALID, "%s: kernel for op '%s' names backend '%s', which is not registered", plugin, kernel->op, kernel->backend);
+void dl_kernel_add(dl_kernel_entry *entry) {
     pthread_mutex_lock(&registry_lock);
-    dl_status status = DL_OK;
-    if (strcmp(kernel->op, "pointwise") == 0) {
-        insert_kernel(generic[backend->number], kernel);
-        for (int32_t k = 0; k < op_count; k++)
-            if (ops[k]->def.flags & DL_OP_POINTWISE) insert_kernel(ops[k]->kernels[backend->number], kernel);
-    } else {
-        dl_op *op = dl_op_named(kernel->op);
-        if (op) insert_kernel(op->kernels[backend->number], kernel);
-        else status = wait_for_op(kernel, backend->number);
+    if (!place(&entry->kernel)) {
+        entry->next = waiting;
+        waiting = entry;
     }
     pthread_mutex_unlock(&registry_lock);
-    return status;
+}
+
+void dl_kernels_adopt(void) {
+    pthread_mutex_lock(&registry_lock);
+    place_waiting();
+    pthread_mutex_unlock(&registry_lock);
 }
 
 /* ---- attributes -------------------------------------------------------------------------------------------------------- */
@@ -189,19 +181,20 @@ static dl_status coerce(const dl_op *op, const dl_arg *arg, const dl_attr *given
     *full = *given;
     switch (arg->kind) {
     case DL_ARG_FLOAT:
-        if (given->kind == DL_ATTR_INT) *full = (dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (double)given->v.i};
-        else if (given->kind != DL_ATTR_FLOAT) return bad_attr(op, arg, "a number", given->kind);
+        if (given->kind == DL_ATTR_INT)
+            *full = (dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (double)given->v.i};
+        else if (given->kind != DL_ATTR_FLOAT)
+            return bad_attr(op, arg, "a number", given->kind);
         return DL_OK;
     case DL_ARG_SCALAR:
         return given->kind == DL_ATTR_INT || given->kind == DL_ATTR_FLOAT ? DL_OK : bad_attr(op, arg, "a number", given->kind);
-    case DL_ARG_INTS:
-        return given->kind == DL_ATTR_INTS ? DL_OK : bad_attr(op, arg, "a list of integers", given->kind);
-    case DL_ARG_STRING:
-        return given->kind == DL_ATTR_STRING ? DL_OK : bad_attr(op, arg, "a string", given->kind);
+    case DL_ARG_INTS: return given->kind == DL_ATTR_INTS ? DL_OK : bad_attr(op, arg, "a list of integers", given->kind);
+    case DL_ARG_STRING: return given->kind == DL_ATTR_STRING ? DL_OK : bad_attr(op, arg, "a string", given->kind);
     default:
         if (given->kind == DL_ATTR_FLOAT && given->v.f == (double)(int64_t)given->v.f)
             *full = (dl_attr){.kind = DL_ATTR_INT, .v.i = (int64_t)given->v.f};
-        else if (given->kind != DL_ATTR_INT) return bad_attr(op, arg, "an integer", given->kind);
+        else if (given->kind != DL_ATTR_INT)
+            return bad_attr(op, arg, "an integer", given->kind);
         if (arg->kind == DL_ARG_DTYPE && (full->v.i < -1 || full->v.i >= DL_DTYPE_COUNT))
             return dl_failf(DL_INVALID, "%s: argument '%s': %lld is no dtype", op->name, arg->name, (long long)full->v.i);
         return DL_OK;
@@ -237,8 +230,8 @@ dl_status dl_op_get(int32_t id, dl_op_info *out) {
                         .doc = op->def.doc ? op->def.doc : "",
                         .flags = op->def.flags,
                         .n_outputs = op->n_outs,
-                        .differentiable = pointwise ? !none && strcmp(op->def.rule, "compare") && strcmp(op->def.rule, "logic") &&
-                                                          strcmp(op->def.rule, "int")
+                        .differentiable = pointwise ? !none && strcmp(op->def.rule, "compare") &&
+                                                          strcmp(op->def.rule, "logic") && strcmp(op->def.rule, "int")
                                                     : op->def.grad != NULL || (op->def.flags & DL_OP_COMPOSITE) != 0,
                         .id = id};
     return DL_OK;

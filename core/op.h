@@ -24,9 +24,9 @@ typedef enum dl_arg_kind {
 typedef struct dl_arg {
     char name[24];
     dl_arg_kind kind;
-    int32_t written;      /* Tensor! */
-    dl_dtype fixed_type;  /* Tensor:bool, as in pointwise rows; -1: takes part in promotion */
-    dl_attr fallback;     /* an attribute's default; kind DL_ATTR_NONE: required */
+    int32_t written;     /* Tensor! */
+    dl_dtype fixed_type; /* Tensor:bool, as in pointwise rows; -1: takes part in promotion */
+    dl_attr fallback;    /* an attribute's default; kind DL_ATTR_NONE: required */
 } dl_arg;
 
 typedef struct dl_op {
@@ -37,8 +37,8 @@ typedef struct dl_op {
     int32_t n_required;                          /* attributes without a default, which come first */
     dl_arg tensors[DL_MAX_TENSORS];
     dl_arg attrs[DL_MAX_ATTRS];
-    const char *plugin;                      /* who registered it; "dlrun" for the built-in ones */
-    uint32_t saved_in, saved_out;            /* bit k: grad reads input / output k */
+    const char *plugin;                                        /* who registered it; "dlrun" for the built-in ones */
+    uint32_t saved_in, saved_out;                              /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
     /* Pointwise: programs by common dtype, made on first use; gradient ops by input. */
     dl_prog *_Atomic progs[DL_DTYPE_COUNT];
@@ -47,13 +47,21 @@ typedef struct dl_op {
     int32_t grad_input;
 } dl_op;
 
-/* Registration, staged by core/plugin.c. Refuse taken names and bad signatures with a sentence. A kernel may come before its op;
- * it then waits. */
+/* A kernel in the registry's keeping: whoever adds it gives it for the process's life. */
+typedef struct dl_kernel_entry {
+    dl_kernel kernel;
+    const char *plugin;
+    struct dl_kernel_entry *next; /* among those that wait for their op or backend */
+} dl_kernel_entry;
+
+/* Registration, staged by core/host.c. Refuse taken names and bad signatures with a sentence. Adding a kernel never fails: it
+ * may come before its op or its backend and then waits. */
 dl_status dl_op_add(const dl_op_def *, const char *plugin);
 dl_status dl_op_make(const dl_op_def *, const char *plugin, dl_op **out); /* the first half of it: checked, not yet published */
-dl_status dl_kernel_add(const dl_kernel *, const char *plugin);
+void dl_kernel_add(dl_kernel_entry *);
+void dl_kernels_adopt(void);             /* a backend has come: places the kernels that waited for it */
 dl_status dl_ops_register_builtin(void); /* ops.def and pointwise.def; core/builtin.c */
-dl_status dl_op_publish(dl_op *);         /* a ready-made op (gradients of pointwise ops): owned by the registry if DL_OK */
+dl_status dl_op_publish(dl_op *);        /* a ready-made op (gradients of pointwise ops): owned by the registry if DL_OK */
 
 dl_op *dl_op_at(int32_t id); /* NULL: no such op */
 dl_op *dl_op_named(const char *name);

@@ -237,11 +237,19 @@ dl_status dl_plugin_get(int32_t k, dl_plugin_info *out) {
     return c ? DL_OK : dl_failf(DL_INVALID, "there is no plugin number %d", k);
 }
 
+/* Was it meant to be this plugin? Where no identity could be read, the file's name must do. */
+static int goes_by(const candidate *c, const char *name) {
+    if (*c->identity.name) return strcmp(c->identity.name, name) == 0;
+    const char *file = strrchr(c->path, '/') + 1;
+    size_t n = strlen(name);
+    return strncmp(file, name, n) == 0 && strcmp(file + n, ".so") == 0;
+}
+
 void dl_plugin_refusal(const char *name, char *text, size_t capacity) {
     *text = 0;
     pthread_mutex_lock(&loader_lock);
     for (const candidate *c = candidates; c; c = c->next)
-        if (c->state == REFUSED && strcmp(c->identity.name, name) == 0) {
+        if (c->state == REFUSED && goes_by(c, name)) {
             snprintf(text, capacity, "%s was refused: %s", c->path, c->reason);
             break;
         }

@@ -10,7 +10,7 @@ dl_status dl_plugins_scan(void);
 /* Opens waiting plugins of this name (NULL: all). The first refusal's status and message; DL_OK if there was nothing to do. */
 dl_status dl_plugins_open_waiting(const char *name);
 
-/* Why a plugin of this name was refused; "" if none was. */
+/* Why a plugin of this name, or of a file of this name, was refused; "" if none was. */
 void dl_plugin_refusal(const char *name, char *text, size_t capacity);
 
 /* ---- the host's side of dl_plugin_init (core/host.c) ------------------------------------------------------------------- */

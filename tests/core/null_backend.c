@@ -137,9 +137,9 @@ int null_install_backends(void **state) {
                                    .free = null_free,
                                    .copy = null_copy,
                                    .synchronize = null_synchronize};
-    static const dl_kernel copies[] = {
-        {.size = sizeof(dl_kernel), .op = "copy", .backend = "cpu", .run = null_copy_run},
-        {.size = sizeof(dl_kernel), .op = "copy", .backend = "far", .run = null_copy_run},
+    static dl_kernel_entry copies[] = {
+        {.kernel = {.size = sizeof(dl_kernel), .op = "copy", .backend = "cpu", .run = null_copy_run}},
+        {.kernel = {.size = sizeof(dl_kernel), .op = "copy", .backend = "far", .run = null_copy_run}},
     };
     dl_backend far = cpu;
     far.dl_device_type = 0, far.name = "far", far.open = far_open;
@@ -147,7 +147,8 @@ int null_install_backends(void **state) {
     setenv("XDG_DATA_HOME", "/nonexistent", 1);
     unsetenv("DLRUN_PLUGIN_PATH");
     if (dl_backend_add(&cpu, "tests") != DL_OK || dl_backend_add(&far, "tests") != DL_OK) return -1;
-    if (dl_kernel_add(&copies[0], "tests") != DL_OK || dl_kernel_add(&copies[1], "tests") != DL_OK) return -1;
+    dl_kernel_add(&copies[0]);
+    dl_kernel_add(&copies[1]);
     return 0;
 }
 

@@ -156,6 +156,33 @@ static void refused_files(void **state) {
     assert_fails(dl_plugin_load(folder), DL_ABI, "not a regular file");
 }
 
+/* Memory may run out at any point of loading: the plugin is then refused and nothing of it remains; later it loads. */
+static void all_or_nothing_when_memory_runs_out(void **state) {
+    (void)state;
+    int32_t ops = dl_op_count();
+    int failures = 0;
+    for (long n = 1; n < 1000; n++) {
+        dl_mem_fail_after(n, n % 2);
+        dl_status status = dl_plugin_load(plugin("heavy"));
+        dl_mem_fail_after(0, 0);
+        if (status == DL_OK) break;
+        failures++;
+        assert_int_equal(status, DL_NOMEM);
+        assert_int_equal(dl_op_count(), ops);
+        assert_null(dl_backend_find("heavy"));
+    }
+    assert_true(failures > 8);
+    const dl_backend_entry *backend = dl_backend_find("heavy");
+    assert_int_equal(dl_op_count(), ops + 3);
+    assert_int_equal(dl_op_coverage(dl_op_find("heavy::c"), "heavy"), 3);
+    assert_int_equal(dl_op_coverage(dl_op_find("copy"), "heavy"), 3);
+    assert_int_equal(dl_op_coverage(dl_op_find("heavy::b"), "cpu"), 3);
+    assert_int_equal(dl_op_coverage(dl_op_find("heavy::a"), "heavy"), 0);
+    assert_non_null(dl_op_named("copy")->kernels[backend->number][0]);
+    assert_int_equal(listed("/heavy.so").loaded, 1);
+    assert_string_equal(listed("/heavy.so").reason, "");
+}
+
 static void registration_outside_init(void **state) {
     (void)state;
     const dl_host *host = dl_host_table();
@@ -172,6 +199,7 @@ int main(void) {
         cmocka_unit_test(nothing_of_a_failed_init_remains),
         cmocka_unit_test(conflicts_name_both),
         cmocka_unit_test(refused_files),
+        cmocka_unit_test(all_or_nothing_when_memory_runs_out),
         cmocka_unit_test(registration_outside_init),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

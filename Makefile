@@ -29,9 +29,9 @@ include mk/deps.mk mk/flags.mk mk/core.mk mk/cpu.mk mk/host.mk mk/tests.mk mk/ch
 all: core cpu host examples ## everything a user runs
 	@:
 
-MNIST_ARGS ?= $(if $(EPOCHS),--epochs $(EPOCHS))
+MNIST_ARGS ?=
 mnist: all ## trains the MNIST network (EPOCHS=n, MNIST_ARGS="--face=torch7 …")
-	$(BUILD)/bin/dlrun scripts/mnist.lua $(MNIST_ARGS)
+	$(BUILD)/bin/dlrun scripts/mnist.lua --save $(BUILD)/mnist.safetensors $(if $(EPOCHS),--epochs $(EPOCHS)) $(MNIST_ARGS)
 
 clean: ## removes this configuration's build folder
 	rm -rf $(BUILD)

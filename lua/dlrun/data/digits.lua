@@ -142,7 +142,8 @@ local styles = {
 -- ---- distortion -----------------------------------------------------------------------------------------------------------
 
 local capacity = 256
-local px, py, pen = ffi.new('double[?]', capacity), ffi.new('double[?]', capacity), ffi.new('uint8_t[?]', capacity) -- pen 0: a new stroke
+local px, py = ffi.new('double[?]', capacity), ffi.new('double[?]', capacity)
+local pen = ffi.new('uint8_t[?]', capacity) -- 0 where a stroke begins
 local warp = ffi.new 'double[12]'
 
 -- Copies a style's points, bent by a few random low waves (elastic), then sheared, stretched and turned (affine).

@@ -158,7 +158,8 @@ describe('dlrun', function()
     end)
 
     it('answers expressions and statements of several lines', function()
-        local status, out = dlrun({'-i'}, {input = '1 + 1\nx = 3\n=x\nfor k = 1, 2 do\nprint("k", k)\nend\nerror "no"\n(\n"z"\n)\n'})
+        local input = '1 + 1\nx = 3\n=x\nfor k = 1, 2 do\nprint("k", k)\nend\nerror "no"\n(\n"z"\n)\n'
+        local status, out = dlrun({'-i'}, {input = input})
         assert.equal(0, status)
         assert.matches('> 2\n', out)
         assert.matches('> 3\n', out)

@@ -2,7 +2,9 @@ local ffi = require 'ffi'
 local idx = require 'dlrun.data.idx'
 local support = require 'tests.lua.support'
 
-local function be(n) return string.char(math.floor(n / 2 ^ 24), math.floor(n / 2 ^ 16) % 256, math.floor(n / 2 ^ 8) % 256, n % 256) end
+local function be(n)
+    return string.char(math.floor(n / 2 ^ 24), math.floor(n / 2 ^ 16) % 256, math.floor(n / 2 ^ 8) % 256, n % 256)
+end
 
 local small = '\0\0\8\2' .. be(2) .. be(3) .. '\1\2\3\4\5\255'
 

@@ -252,6 +252,9 @@ static dl_status whole(parser *p, pw_operand *out) {
 dl_status pw_parse(const pw_source *s, dl_prog **out) {
     parser p = {.s = s, .token = pw_lex(s->begin, s->end)};
     pw_begin(&p.b);
+    /* leaves in the order of the signature, so that a*b and b*a are one program */
+    for (int32_t k = 0; k < s->n_in; k++) pw_leaf(&p.b, DL_OP_IN, s->in_type[k], k);
+    for (int32_t k = 0; k < s->n_attr; k++) pw_leaf(&p.b, DL_OP_ATTR, s->compute, k);
     pw_operand result;
     dl_status status = whole(&p, &result);
     if (status != DL_OK) {

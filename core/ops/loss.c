@@ -127,11 +127,14 @@ dl_status grad_nll_loss(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* nll_loss is linear in the log probabilities, so the gradient of its gradient towards grad is nll_loss itself. */
+/* nll_loss is linear in the log probabilities, so towards grad it is nll_loss itself, of the incoming gradient. */
 dl_status grad_nll_loss_backward(dl_graph *g, const dl_frame *f) {
+    int64_t reduction = attr_int(f, 0);
     refuse(g, f, 3, "the class weights");
-    if (dl_graph_needs(g, 0))
-        dl_graph_returns(g, 0, emit3(g, "nll_loss", dl_graph_grad(g, 0), dl_graph_in(g, 2), in_if(g, f, 3), f->attr, 2));
+    if (!dl_graph_needs(g, 0)) return dl_graph_status(g);
+    dl_value y = emit3(g, "nll_loss", dl_graph_grad(g, 0), dl_graph_in(g, 2), in_if(g, f, 3),
+                       ATTRS(DL_INT(reduction == MEAN ? SUM : reduction), f->attr[1]));
+    dl_graph_returns(g, 0, reduction == MEAN ? e_div(g, y, dl_graph_in(g, 4)) : y);
     return dl_graph_status(g);
 }
 
@@ -176,6 +179,11 @@ static dl_value coefficients(dl_graph *g, const entropy *e, dl_value logp) {
     dl_value ignored = beside_classes(g, emit1(g, "eq_scalar", e->target, ATTRS(DL_INT(e->ignore))));
     dl_value share = e_scale(g, e->weight == DL_NO_VALUE ? one : e->weight, -smooth);
     return e_add(g, k, e_fill(g, share, ignored, 0));
+}
+
+/* A gradient towards the coefficients, taken on to the target's probabilities. */
+static dl_value towards_target(dl_graph *g, const entropy *e, dl_value grad) {
+    return e_scale(g, e->weight == DL_NO_VALUE ? grad : e_mul(g, grad, e->weight), e->smoothing - 1);
 }
 
 /* Divides by what the mean is over: the samples' total weight, or their number for probabilities (then total holds that). */
@@ -223,8 +231,7 @@ dl_status grad_cross_entropy(dl_graph *g, const dl_frame *f) {
     }
     if (towards_logits != DL_NO_VALUE) dl_graph_returns(g, 0, towards_logits);
     if (grad != DL_NO_VALUE && !e.of_classes && dl_graph_needs(g, 1)) {
-        dl_value k = e_scale(g, e.weight == DL_NO_VALUE ? logp : e_mul(g, logp, e.weight), e.smoothing - 1);
-        dl_graph_returns(g, 1, e_mul(g, k, sample_gradient(g, &e, grad, total)));
+        dl_graph_returns(g, 1, e_mul(g, towards_target(g, &e, logp), sample_gradient(g, &e, grad, total)));
     }
     return dl_graph_status(g);
 }
@@ -236,20 +243,15 @@ dl_status compose_cross_entropy_backward(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* y = v - exp(logp) sum(v) with v = k s: h towards v is h - sum(h exp(logp)), towards logp -h exp(logp) sum(v). */
+/* y = v - exp(logp) sum(v) with v = k s. Towards v: h - sum(h exp(logp)); towards logp: -h exp(logp) sum(v). */
 dl_status grad_cross_entropy_backward(dl_graph *g, const dl_frame *f) {
     entropy e = entropy_of(g, f, 1);
-    refuse(g, f, 2, "a target of probabilities for the second time");
     refuse(g, f, 3, "the class weights");
     dl_value logp = dl_graph_in(g, 1), total = dl_graph_in(g, 4), k = coefficients(g, &e, logp);
-    dl_value h = dl_graph_grad(g, 0), weighted = e_mul(g, h, e_exp(g, logp));
-    if (dl_graph_needs(g, 0)) {
-        dl_value towards_v = e_sub(g, h, e_sum(g, weighted, -1, 1));
-        dl_graph_returns(g, 0, losses(g, &e, e_mul(g, towards_v, k), total));
-    }
-    if (dl_graph_needs(g, 1)) {
-        dl_value s = sample_gradient(g, &e, dl_graph_in(g, 0), total);
-        dl_graph_returns(g, 1, e_scale(g, e_mul(g, weighted, e_mul(g, s, e_sum(g, k, -1, 1))), -1));
-    }
+    dl_value s = sample_gradient(g, &e, dl_graph_in(g, 0), total);
+    dl_value h = dl_graph_grad(g, 0), weighted = e_mul(g, h, e_exp(g, logp)), towards_v = e_sub(g, h, e_sum(g, weighted, -1, 1));
+    if (dl_graph_needs(g, 0)) dl_graph_returns(g, 0, losses(g, &e, e_mul(g, towards_v, k), total));
+    if (dl_graph_needs(g, 1)) dl_graph_returns(g, 1, e_scale(g, e_mul(g, weighted, e_mul(g, s, e_sum(g, k, -1, 1))), -1));
+    if (dl_graph_needs(g, 2) && !e.of_classes) dl_graph_returns(g, 2, e_mul(g, towards_target(g, &e, towards_v), s));
     return dl_graph_status(g);
 }

@@ -17,7 +17,7 @@ dl_status infer_softmax(dl_frame *f) {
     DL_TRY(rule_floating(f->in[0]));
     DL_TRY(dim_attr(f, &dim));
     if (f->n_in > 1) {
-        DL_TRY(rule_same_type(f->in[0], "grad", f->in[1], "out"));
+        DL_TRY(rule_same_type(f->in[0], "grad", f->in[1], "y"));
         if (!same_shape(f->in[0], f->in[1]))
             return dl_failf(DL_INVALID, "expected a gradient of shape %s, got %s", shape_text(f->in[1]).s, shape_text(f->in[0]).s);
     }
@@ -62,20 +62,20 @@ dl_status grad_log_softmax(dl_graph *g, const dl_frame *f) {
     return returned(g, emit2(g, "log_softmax_backward", dl_graph_grad(g, 0), dl_graph_out(g, 0), f->attr, 1));
 }
 
-/* y = o (g - sum(g o)), with the incoming gradient h: the Jacobian towards g is symmetric; towards o: h (g - sum(g o)) - g sum(h o). */
+/* z = y (g - sum(g y)), with the incoming gradient h: the Jacobian towards g is symmetric; towards y: h (g - sum(g y)) - g sum(h y). */
 dl_status grad_softmax_backward(dl_graph *g, const dl_frame *f) {
     int32_t dim;
     DL_TRY(dim_attr(f, &dim));
-    dl_value h = dl_graph_grad(g, 0), grad = dl_graph_in(g, 0), out = dl_graph_in(g, 1);
-    if (dl_graph_needs(g, 0)) dl_graph_returns(g, 0, emit2(g, "softmax_backward", h, out, f->attr, 1));
+    dl_value h = dl_graph_grad(g, 0), grad = dl_graph_in(g, 0), y = dl_graph_in(g, 1);
+    if (dl_graph_needs(g, 0)) dl_graph_returns(g, 0, emit2(g, "softmax_backward", h, y, f->attr, 1));
     if (dl_graph_needs(g, 1)) {
-        dl_value direct = e_mul(g, h, e_sub(g, grad, e_sum(g, e_mul(g, grad, out), dim, 1)));
-        dl_graph_returns(g, 1, e_sub(g, direct, e_mul(g, grad, e_sum(g, e_mul(g, h, out), dim, 1))));
+        dl_value direct = e_mul(g, h, e_sub(g, grad, e_sum(g, e_mul(g, grad, y), dim, 1)));
+        dl_graph_returns(g, 1, e_sub(g, direct, e_mul(g, grad, e_sum(g, e_mul(g, h, y), dim, 1))));
     }
     return dl_graph_status(g);
 }
 
-/* y = g - exp(o) sum(g): towards g: h - sum(h exp(o)); towards o: -h exp(o) sum(g). */
+/* z = g - exp(y) sum(g): towards g: h - sum(h exp(y)); towards y: -h exp(y) sum(g). */
 dl_status grad_log_softmax_backward(dl_graph *g, const dl_frame *f) {
     int32_t dim;
     DL_TRY(dim_attr(f, &dim));

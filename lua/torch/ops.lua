@@ -1,0 +1,221 @@
+-- ops.lua: the library's ops as Lua functions, written from the op table's signatures the first time each is used.
+--
+--   ops.matmul(a, b)              new tensors, one for each output
+--   ops.into.matmul(out, a, b)    writes the tensors given first, returns the first
+--
+-- Semantics are the library's: dimensions from 0, PyTorch's broadcasting and promotion. Arguments stand in the signature's
+-- order: tensors (nil where optional), Lua arrays of tensors, numbers, booleans, strings, Lua arrays of integers, and torch.types' dtype numbers;
+-- nil takes the default. The generated code fills arrays allocated once: a call makes no garbage but its results.
+local ffi = require 'ffi'
+local base = require 'dlrun.ffi'
+local raw = require 'torch.raw'
+
+local C = base.C
+local newTensor, isTensor = raw.new, raw.isTensor
+
+local MAX_ATTRIBUTES, LIST_CAPACITY = 32, 32
+
+-- Views of one dl_attr array: one plain index each, where attr[k].v.f takes three.
+local attr = ffi.new('dl_attr[?]', MAX_ATTRIBUTES)
+local scratch = {
+    attr = attr,
+    kind = ffi.cast('int32_t *', attr),    -- [4k] kind, [4k + 1] n
+    int = ffi.cast('int64_t *', attr),     -- [2k + 1]
+    float = ffi.cast('double *', attr),    -- [2k + 1]
+    list = ffi.cast('void **', attr),      -- [2k + 1]
+    outs = ffi.new('dl_tensor *[8]'),
+    ins = nil, -- grows
+    capacity = 0,
+    lists = {},
+}
+assert(ffi.sizeof 'dl_attr' == 16)
+for k = 0, MAX_ATTRIBUTES - 1 do scratch.lists[k] = ffi.new('int64_t[?]', LIST_CAPACITY) end
+
+-- Room for n input tensors.
+local function reserve(n)
+    if n > scratch.capacity then
+        scratch.capacity = 2 * n
+        scratch.ins = ffi.new('const dl_tensor *[?]', scratch.capacity)
+    end
+    return scratch.ins
+end
+reserve(64)
+
+-- ---- what generated code calls -----------------------------------------------------------------------------------------
+
+-- A Scalar attribute: whole numbers count as integers in type promotion, int64 cdata keep all their bits.
+local function setScalar(slot, value)
+    if type(value) == 'number' and (value % 1 ~= 0 or value * 0 ~= 0 or (value == 0 and 1 / value < 0)
+        or value >= 2 ^ 63 or value < -2 ^ 63) then
+        scratch.kind[4 * slot] = C.DL_ATTR_FLOAT
+        scratch.float[2 * slot + 1] = value
+    else
+        scratch.kind[4 * slot] = C.DL_ATTR_INT
+        scratch.int[2 * slot + 1] = value
+    end
+end
+
+local function setInts(slot, values)
+    local array = scratch.lists[slot]
+    local n = values and #values or 0
+    if n > LIST_CAPACITY then base.fail('a list of at most %d numbers, not %d', LIST_CAPACITY, n) end
+    for k = 1, n do array[k - 1] = values[k] end
+    scratch.kind[4 * slot] = C.DL_ATTR_INTS
+    scratch.kind[4 * slot + 1] = n
+    scratch.list[2 * slot + 1] = array
+end
+
+local anchored = {} -- strings whose bytes C reads during the call
+local function setString(slot, value)
+    anchored[slot] = value
+    scratch.kind[4 * slot] = C.DL_ATTR_STRING
+    ffi.cast('const char **', attr)[2 * slot + 1] = value
+end
+
+local function describe(value)
+    if isTensor(value) then return 'a tensor' end
+    return value == nil and 'nothing' or 'a ' .. type(value)
+end
+
+local function badTensor(op, name, value) base.fail('%s: %s must be a tensor, not %s', op, name, describe(value)) end
+
+local retrying = false
+
+-- A call failed. Out of memory: collects and calls once more.
+local function failed(status, call, ...)
+    if status ~= C.DL_NOMEM or retrying then base.check(status) end
+    raw.relieve()
+    retrying = true
+    local results = {pcall(call, ...)}
+    retrying = false
+    if not results[1] then error(results[2], 0) end
+    return unpack(results, 2)
+end
+
+-- ---- signatures --------------------------------------------------------------------------------------------------------
+
+-- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, outputs = n}. kind of an input: one, optional, list; var is
+-- its variable in the generated code, prefixed to keep clear of Lua's words.
+local function parse(info)
+    local signature = ffi.string(info.signature)
+    local arguments = signature:match '%((.*)%)' or ''
+    local parsed = {name = ffi.string(info.name), inputs = {}, attributes = {}, outputs = info.n_outputs}
+    for argument in arguments:gmatch '[^,]+' do
+        local kind, name = argument:match '^%s*(%S+)%s+([%w_]+)'
+        if kind:sub(1, 6) == 'Tensor' then
+            local form = kind:find('[]', 1, true) and 'list' or kind:find('?', 1, true) and 'optional' or 'one'
+            table.insert(parsed.inputs, {name = name, var = 'v_' .. name, kind = form})
+        else
+            table.insert(parsed.attributes, {name = name, var = 'v_' .. name, kind = kind})
+        end
+    end
+    return parsed
+end
+
+-- ---- code --------------------------------------------------------------------------------------------------------------
+
+local setters = {
+    int = 'int[%d] = %s\nkind[%d] = INT',
+    dtype = 'int[%d] = %s\nkind[%d] = INT',
+    float = 'float[%d] = %s\nkind[%d] = FLOAT',
+}
+
+local function attributeCode(slot, name, kind)
+    local set
+    if kind == 'int[]' then return ('setInts(%d, %s)\n'):format(slot, name) end
+    if kind == 'Scalar' then
+        set = ('setScalar(%d, %s)'):format(slot, name)
+    elseif kind == 'string' then
+        set = ('setString(%d, %s)'):format(slot, name)
+    elseif kind == 'bool' then
+        set = ('int[%d] = (%s and %s ~= 0) and 1 or 0\nkind[%d] = INT'):format(2 * slot + 1, name, name, 4 * slot)
+    else
+        set = setters[kind]:format(2 * slot + 1, name, 4 * slot)
+    end
+    return ('if %s == nil then kind[%d] = NONE else %s end\n'):format(name, 4 * slot, (set:gsub('\n', '; ')))
+end
+
+-- Statements that put the inputs into ins[]; their number as an expression.
+local function inputCode(op)
+    local code, single, lists = {}, 0, {}
+    for _, input in ipairs(op.inputs) do
+        if input.kind == 'list' then lists[#lists + 1] = '#' .. input.var end
+    end
+    if #lists > 0 then
+        code[1] = ('local ins, n = reserve(%d + %s), 0\n'):format(#op.inputs, table.concat(lists, ' + '))
+    end
+    for _, input in ipairs(op.inputs) do
+        local var = input.var
+        if input.kind == 'list' then
+            code[#code + 1] = ('for k = 1, #%s do local x = %s[k]; if not isTensor(x) then badTensor(NAME, "%s[" .. k .. "]", x) end; '
+                .. 'ins[n] = x._t; n = n + 1 end\n'):format(var, var, input.name)
+        else
+            local at = #lists > 0 and 'n' or tostring(single)
+            local set = ('if not isTensor(%s) then badTensor(NAME, "%s", %s) end; ins[%s] = %s._t'):format(var, input.name, var, at, var)
+            if input.kind == 'optional' then set = ('if %s == nil then ins[%s] = nil else %s end'):format(var, at, set) end
+            code[#code + 1] = set .. (#lists > 0 and '; n = n + 1\n' or '\n')
+            single = single + 1
+        end
+    end
+    return table.concat(code), #lists > 0 and 'n' or tostring(single)
+end
+
+local function parameters(op, results)
+    local list = {unpack(results)}
+    for _, input in ipairs(op.inputs) do list[#list + 1] = input.var end
+    for _, attribute in ipairs(op.attributes) do list[#list + 1] = attribute.var end
+    return table.concat(list, ', ')
+end
+
+local prologue = [[
+local NAME, ID, C, call, new, isTensor, badTensor, failed, pressed, reserve, setScalar, setInts, setString, s, NONE, INT, FLOAT = ...
+local attr, kind, int, float, outs, ins, bell = s.attr, s.kind, s.int, s.float, s.outs, s.ins, C.dl_memory_pressure()
+local self
+self = function(%s)
+]]
+
+-- Source of the function; into: the outputs are given.
+local function source(op, into)
+    local results, body = {}, {}
+    for k = 1, op.outputs do results[k] = 'r' .. k end
+    for k = 1, op.outputs do
+        if not into then body[#body + 1] = ('local r%d = new()\n'):format(k) end
+        if into then body[#body + 1] = ('if not isTensor(r%d) then badTensor(NAME, "result %d", r%d) end\n'):format(k, k, k) end
+    end
+    local inputs, n = inputCode(op)
+    body[#body + 1] = inputs
+    for k = 1, op.outputs do body[#body + 1] = ('outs[%d] = r%d._t\n'):format(k - 1, k) end
+    for k, attribute in ipairs(op.attributes) do body[#body + 1] = attributeCode(k - 1, attribute.var, attribute.kind) end
+    local list = parameters(op, into and results or {})
+    body[#body + 1] = ('local status = call(ID, ins, %s, outs, %d, attr, %d)\n'):format(n, op.outputs, #op.attributes)
+    body[#body + 1] = ('if status ~= 0 then return failed(status, self%s) end\n'):format(list == '' and '' or ', ' .. list)
+    body[#body + 1] = 'if bell[0] ~= 0 then pressed() end\n'
+    body[#body + 1] = ('return %s\n'):format(into and (results[1] or '') or table.concat(results, ', '))
+    return prologue:format(list) .. table.concat(body) .. 'end\nreturn self'
+end
+
+local call = C.dl_call
+
+local function build(name, into)
+    local id = C.dl_op_find(name)
+    if id < 0 then return nil end
+    local info = ffi.new 'dl_op_info'
+    base.check(C.dl_op_get(id, info))
+    local op = parse(info)
+    local chunk = assert(loadstring(source(op, into), '=dlrun:' .. name))
+    return chunk(name:gsub('_', ' '), id, C, call, newTensor, isTensor, badTensor, failed, raw.pressed, reserve, setScalar,
+        setInts, setString, scratch, C.DL_ATTR_NONE, C.DL_ATTR_INT, C.DL_ATTR_FLOAT)
+end
+
+local function lazy(into)
+    return setmetatable({}, {__index = function(t, name)
+        local f = build(name, into)
+        if not f then base.fail("there is no op '%s'", tostring(name)) end
+        rawset(t, name, f)
+        return f
+    end})
+end
+
+local M = lazy(false)
+M.into = lazy(true)
+return M

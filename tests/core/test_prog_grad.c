@@ -1,4 +1,5 @@
-/* Gradients: of every row, and of their gradients, against central differences in f64; what happens at kinks; chains of programs. */
+/* Gradients: of every row, and of their gradients, against central differences in f64; what happens at kinks; chains of
+ * programs. */
 #include "prog_support.h"
 #include <math.h>
 #include <stdio.h>
@@ -72,7 +73,8 @@ static point gradient_point(const dl_prog *p, point *x, double g) {
     return y;
 }
 
-/* The second derivatives of the gradient program `first`, by each of its own inputs, at one point. Returns how many were compared. */
+/* The second derivatives of the gradient program `first`, by each of its own inputs, at one point. Returns how many were
+ * compared. */
 static int check_second(const dl_expr *e, const dl_prog *first, dl_prog *const *second, point y) {
     int compared = 0;
     for (int32_t j = 0; j < y.n_in; j++) {
@@ -135,7 +137,8 @@ static void rows_agree_with_differences(void **state) {
     }
 }
 
-/* The f32 programs, which run, are the f64 ones, which the test above checks, in another type: as many instructions, same values. */
+/* The f32 programs, which run, are the f64 ones, which the test above checks, in another type: as many instructions, same
+ * values. */
 static void both_floating_types_agree(void **state) {
     (void)state;
     for (int32_t r = 0; r < dl_pointwise_row_count; r++) {
@@ -167,7 +170,8 @@ static void both_floating_types_agree(void **state) {
     }
 }
 
-/* ---- single programs --------------------------------------------------------------------------------------------------------- */
+/* ---- single programs
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* The gradient by input k of an expression in a, b, c, at (a, b), with g = 1 and p = 1, q = 2. */
 static double gradient_at(const char *text, int32_t k, double a, double b) {
@@ -340,7 +344,8 @@ static void high_derivatives(void **state) {
     dl_prog_free(p);
 }
 
-/* ---- chains -------------------------------------------------------------------------------------------------------------------- */
+/* ---- chains
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static void chained_programs(void **state) {
     (void)state;

@@ -1,4 +1,5 @@
-/* The grammar: values of expressions, types, refusals with their column, folding, sharing, hashes; text that is no expression. */
+/* The grammar: values of expressions, types, refusals with their column, folding, sharing, hashes; text that is no expression.
+ */
 #include "core/mem.h"
 #include "prog_support.h"
 #include <math.h>

@@ -5,14 +5,14 @@
 #include "dlrun/plugin.h"
 
 enum { DL_MAX_BACKENDS = 16, DL_MAX_DEVICES = 64 };
-enum { DL_HOST_TYPE = 1 };          /* DLPack's kDLCPU: memory of such devices has host addresses */
+enum { DL_HOST_TYPE = 1 };           /* DLPack's kDLCPU: memory of such devices has host addresses */
 #define DL_DEFAULT_DEVICE_NAME "cpu" /* the one device the core knows by name */
 
 /* A registered backend. Its number is its place in the registry and stays for the process's life. */
 typedef struct dl_backend_entry {
-    dl_backend api;  /* a zero-extended copy of what the plugin gave: fields it did not know are NULL */
-    int32_t number;  /* also its row in every op's kernel table */
-    int32_t dl_type; /* DLPack device type */
+    dl_backend api;     /* a zero-extended copy of what the plugin gave: fields it did not know are NULL */
+    int32_t number;     /* also its row in every op's kernel table */
+    int32_t dl_type;    /* DLPack device type */
     const char *plugin; /* who registered it, for conflict messages */
 } dl_backend_entry;
 
@@ -36,6 +36,6 @@ const dl_backend_entry *dl_backend_find(const char *name); /* NULL: none registe
 const dl_backend_entry *dl_backend_at(int32_t number);
 int32_t dl_backends_registered(void); /* how many so far; dl_backend_count() opens the plugins that wait, too */
 
-dl_device *dl_device_at(int32_t k);                             /* the k-th opened device; NULL past the last */
-dl_status dl_device_by_id(dl_device_id id, dl_device **out);    /* DLPack's type and index; opens it */
+dl_device *dl_device_at(int32_t k);                          /* the k-th opened device; NULL past the last */
+dl_status dl_device_by_id(dl_device_id id, dl_device **out); /* DLPack's type and index; opens it */
 #endif

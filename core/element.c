@@ -1,4 +1,5 @@
 /* element.c - single elements of a tensor for front ends, as f64. */
+#include "capture.h"
 #include "device.h"
 #include "dlrun/dlrun.h"
 #include "dtype.h"
@@ -43,7 +44,8 @@ static int decode(dl_dtype type, const char *from, double *value) {
     }
 }
 
-/* Truncates towards zero into lo..hi (both are exact in f64, hi the largest double not above the type's maximum); NaN gives 0. */
+/* Truncates towards zero into lo..hi (both are exact in f64, hi the largest double not above the type's maximum); NaN gives 0.
+ */
 static int64_t saturate(double value, double lo, double hi, int64_t max) {
     if (isnan(value)) return 0;
     return value > hi ? max : value < lo ? (int64_t)lo : (int64_t)value;
@@ -98,6 +100,7 @@ dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value
     DL_TRY(find(t, index, &offset));
     DL_TRY(dl_tensor_refresh(t));
     const char *from = host_address(t, offset);
+    dl_capture_refuse("the host read an element");
     if (from && decode(t->type, from, value)) return DL_OK;
     dl_tensor element = {0}, wide = {0};
     DL_TRY(pair(t, offset, &element, &wide));

@@ -3,6 +3,7 @@
  * Making a tensor is on the path of every op: it costs one small allocation, one cached block and no more. */
 #include "tensor.h"
 #include "autograd.h"
+#include "capture.h"
 #include "device.h"
 #include "dtype.h"
 #include "mem.h"
@@ -189,6 +190,7 @@ int32_t dl_tensor_contiguous(const dl_tensor *t) {
 
 void *dl_tensor_data(const dl_tensor *t) {
     if (!t->storage || dl_tensor_refresh(t) != DL_OK) return NULL;
+    dl_capture_refuse("the address of a tensor's data was handed out");
     char *base = dl_storage_data(t->storage);
     return base ? base + t->byte_offset : NULL;
 }
@@ -228,6 +230,7 @@ static dl_status copy_elements(const dl_tensor *from, dl_tensor *to) {
 
 dl_status dl_tensor_read(const dl_tensor *t, void *host, uint64_t bytes) {
     DL_TRY(check_host_bytes(t, bytes));
+    dl_capture_refuse("the host read a tensor");
     if (bytes == 0) return DL_OK;
     if (dl_tensor_contiguous(t)) return read_contiguous(t, host, bytes);
     dl_tensor detached = {0}, dense = {0};
@@ -262,7 +265,8 @@ dl_status dl_tensor_write(dl_tensor *t, const void *host, uint64_t bytes) {
     return status;
 }
 
-/* ---- between devices ------------------------------------------------------------------------------------------------------ */
+/* ---- between devices ------------------------------------------------------------------------------------------------------
+ */
 
 enum { STAGING_BYTES = 16 << 20 };
 
@@ -288,6 +292,7 @@ dl_status dl_tensor_move(dl_tensor *dst, const dl_tensor *src) {
     uint64_t bytes = tensor_bytes(src);
     if (bytes == 0) return DL_OK;
     DL_TRY(dl_tensor_refresh(src));
+    dl_capture_refuse("a tensor was copied between devices"); /* no op, so no replay */
     dl_status status;
     if (dl_on_host(dst->storage->device))
         status = read_contiguous(src, (char *)dst->data + dst->byte_offset, bytes);

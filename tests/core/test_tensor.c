@@ -160,7 +160,8 @@ static void resized_storages_are_followed(void **state) {
     dl_tensor_clear(&t);
 }
 
-/* ---- host copies ------------------------------------------------------------------------------------------------------------ */
+/* ---- host copies ------------------------------------------------------------------------------------------------------------
+ */
 
 static void wrong_sizes(void **state) {
     (void)state;
@@ -210,6 +211,27 @@ static void reads_and_writes(void **state) {
     }
 }
 
+/* What the host reads in a captured step, a replay cannot take into account. */
+static void reading_spoils_a_capture(void **state) {
+    (void)state;
+    dl_tensor t = {0}, moved = {0};
+    dl_capture *capture;
+    float value = 1;
+    assert_ok(dl_tensor_new(&t, DL_F32, 1, SHAPE(1), NULL));
+    assert_ok(dl_tensor_write(&t, &value, 4));
+    assert_ok(dl_capture_begin());
+    assert_ok(dl_tensor_read(&t, &value, 4));
+    assert_fails(dl_capture_end(&capture), DL_UNSUPPORTED, "the host read a tensor");
+    assert_ok(dl_capture_begin());
+    assert_non_null(dl_tensor_data(&t));
+    assert_fails(dl_capture_end(&capture), DL_UNSUPPORTED, "the address of a tensor's data");
+    assert_ok(dl_capture_begin());
+    assert_ok(dl_tensor_to(&moved, &t, null_device("far"), -1));
+    assert_fails(dl_capture_end(&capture), DL_UNSUPPORTED, "between devices");
+    dl_tensor_clear(&moved);
+    dl_tensor_clear(&t);
+}
+
 static void handing_out_data_exposes(void **state) {
     (void)state;
     dl_tensor t = {0};
@@ -221,7 +243,8 @@ static void handing_out_data_exposes(void **state) {
     assert_null(dl_tensor_data(&t));
 }
 
-/* ---- between devices ---------------------------------------------------------------------------------------------------------- */
+/* ---- between devices
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void to_every_device(void **state) {
     (void)state;
@@ -300,6 +323,7 @@ int main(void) {
         cmocka_unit_test(resized_storages_are_followed),
         cmocka_unit_test(wrong_sizes),
         cmocka_unit_test(reads_and_writes),
+        cmocka_unit_test(reading_spoils_a_capture),
         cmocka_unit_test(handing_out_data_exposes),
         cmocka_unit_test(to_every_device),
         cmocka_unit_test(large_moves_are_staged),

@@ -48,7 +48,7 @@ typedef struct dl_plugin_info {
     const char *path, *name, *version;
     int32_t loaded;     /* 1 loaded, 0 refused */
     int32_t reserved;
-    const char *reason; /* why refused */
+    const char *reason; /* why refused, or what it waits for; "" if loaded */
 } dl_plugin_info;
 DL_API int32_t dl_plugin_count(void);
 DL_API dl_status dl_plugin_get(int32_t k, dl_plugin_info *out);
@@ -69,7 +69,7 @@ DL_API const char *dl_device_name(const dl_device *); /* "cpu" for index 0, "cud
 DL_API dl_device *dl_device_of(const dl_tensor *);    /* NULL for an empty descriptor */
 DL_API dl_status dl_set_default_device(dl_device *);
 DL_API dl_device *dl_default_device(void); /* the CPU unless set; NULL (with a message) if there is no CPU backend */
-DL_API dl_status dl_synchronize(dl_device *);
+DL_API dl_status dl_synchronize(dl_device *); /* NULL: the default device */
 DL_API int32_t dl_threads(int32_t n); /* sets the CPU backend's threads (n > 0); returns the number in force */
 
 /* ---- memory (core/alloc.c, core/storage.c) --------------------------------------------------------------------------- */
@@ -84,14 +84,15 @@ DL_API dl_status dl_memory(dl_device *, dl_memory_stats *out); /* device NULL: a
 DL_API void dl_memory_trim(dl_device *);                       /* gives cached blocks back; NULL: all devices */
 DL_API void dl_memory_reset_peak(dl_device *);
 
-/* The collector's bell: *dl_memory_pressure() turns 1 when the bytes allocated since the last dl_memory_collected() exceed
- * max(64 MiB, half of live). The binding tests it after allocating calls, runs a full cycle, then calls
+/* The collector's bell: *dl_memory_pressure() turns 1 when the bytes allocated on a device since the last
+ * dl_memory_collected() exceed max(64 MiB, half of what was live on it then). The binding tests it after allocating calls, runs a full cycle, then calls
  * dl_memory_collected(). */
 DL_API int32_t *dl_memory_pressure(void);
 DL_API void dl_memory_collected(void);
 
 DL_API dl_status dl_storage_new(dl_device *, uint64_t bytes, dl_storage **out); /* bytes may be 0; uninitialised */
-/* Wraps host memory on the CPU device: release(user) is called when the last reference goes. */
+/* Wraps host memory on the CPU device: release(user) is called when the last reference goes (not if this fails). The storage
+ * counts as exposed and cannot be resized. */
 DL_API dl_status dl_storage_wrap(void *data, uint64_t bytes, void (*release)(void *user), void *user, dl_storage **out);
 DL_API void dl_storage_retain(dl_storage *);
 DL_API void dl_storage_release(dl_storage *); /* NULL: nothing */

@@ -1,7 +1,7 @@
 -- xor.lua: the smallest network that needs a hidden layer, and how slowly the textbooks' recipe trains it.
 --
--- Sigmoid units, 2-3-1, binary cross entropy, plain gradient descent at 0.1: tutorials print a loss of 0.01 after 5,000 epochs. It
--- is near 0.68: the gradient through two sigmoids is tiny, and guessing ½ for everything costs ln 2 = 0.693.
+-- Sigmoid units, 2-3-1, binary cross entropy, plain gradient descent at 0.1: tutorials print a loss of 0.01 after 5,000
+-- epochs. It is near 0.68: the gradient through two sigmoids is tiny, and guessing ½ for everything costs ln 2 = 0.693.
 require 'nn'
 require 'optim'
 
@@ -20,9 +20,9 @@ local function train(title, hidden, method, options)
     local model = nn.Sequential(nn.Linear(2, 3), hidden, nn.Linear(3, 1), nn.Sigmoid())
     local criterion = nn.BCECriterion()
     local optimizer = method(model:parameters(), options)
-    local curve, loss = {}, nil
+    local curve = {}
     for epoch = 1, opt.epochs do
-        loss = criterion(model(x), y)
+        local loss = criterion(model(x), y)
         optimizer:zeroGrad()
         loss:backward()
         optimizer:step()

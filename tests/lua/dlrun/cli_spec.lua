@@ -123,7 +123,7 @@ describe('dlrun', function()
     it('says why a plugin file is refused', function()
         support.inFolder(function(folder)
             support.write(folder .. '/broken.so', 'this is no plugin')
-            local path = folder .. ':' .. os.getenv 'DLRUN_PLUGIN_PATH'
+            local path = folder .. ':' .. (os.getenv 'DLRUN_PLUGIN_PATH' or 'build/lib/dlrun/plugins')
             local _, out = dlrun({'--list-plugins'}, {env = 'DLRUN_PLUGIN_PATH=' .. path})
             assert.matches('refused  ' .. folder .. '/broken.so: %S', out)
             local status, _, err = dlrun {'--plugin=' .. folder .. '/broken.so', '-e', 'print "ran"'}

@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "core/status.h"
 #include "core/storage.h"
+#include "core/tensor.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,9 +213,11 @@ static dl_status seed_root(dl_backward_run *run, dl_var *root, const dl_tensor *
                             dl_tensor_text(gradient, b, sizeof b));
         DL_TRY(dl_tensor_alias(&g, gradient));
     } else {
-        if (dl_tensor_count(&root->meta) != 1)
+        int64_t count; /* meta has no storage, so dl_tensor_count says 0 */
+        DL_TRY(dl_shape_count(root->meta.type, root->meta.ndim, root->meta.shape, &count));
+        if (count != 1)
             return dl_failf(DL_INVALID, "backward: a result of %lld elements needs a gradient to start from; pass one, or reduce it to one number",
-                            (long long)dl_tensor_count(&root->meta));
+                            (long long)count);
         dl_attr attr[] = {{.kind = DL_ATTR_INTS, .n = root->meta.ndim, .v.iv = root->meta.shape},
                           {.kind = DL_ATTR_FLOAT, .v.f = 1},
                           {.kind = DL_ATTR_INT, .v.i = root->meta.type}};

@@ -97,7 +97,7 @@ local function maskFor(x, mask, what)
     return bool(resize.paired(mask, x))
 end
 
-F.maskedSelect = result.first(function(x, mask)
+F.maskedSelect = result.firstOfTwo(function(x, mask)
     return ops.masked_select(tensor.expect(x, 'maskedSelect', 1), maskFor(x, mask, 'maskedSelect'))
 end)
 Tensor.maskedSelect = F.maskedSelect

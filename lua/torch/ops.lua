@@ -4,7 +4,7 @@
 --   ops.into.matmul(out, a, b)    writes the tensors given first, returns the first
 --
 -- Semantics are the library's: dimensions from 0, PyTorch's broadcasting and promotion. Arguments stand in the signature's
--- order: tensors (nil where optional), Lua arrays of tensors, numbers, booleans, strings, Lua arrays of integers, and torch.types' dtype numbers;
+-- order, tensors and attributes as they come: tensors (nil where optional), Lua arrays of tensors, numbers, booleans, strings, Lua arrays of integers, and torch.types' dtype numbers;
 -- nil takes the default. The generated code fills arrays allocated once: a call makes no garbage but its results.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
@@ -94,12 +94,12 @@ end
 
 -- ---- signatures --------------------------------------------------------------------------------------------------------
 
--- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, outputs = n}. kind of an input: one, optional, list; var is
--- its variable in the generated code, prefixed to keep clear of Lua's words.
+-- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, variables, outputs = n}. kind of an input: one, optional, list;
+-- var is its variable in the generated code, prefixed to keep clear of Lua's words; variables has them all, in order.
 local function parse(info)
     local signature = ffi.string(info.signature)
     local arguments = signature:match '%((.*)%)' or ''
-    local parsed = {name = ffi.string(info.name), inputs = {}, attributes = {}, outputs = info.n_outputs}
+    local parsed = {name = ffi.string(info.name), inputs = {}, attributes = {}, variables = {}, outputs = info.n_outputs}
     for argument in arguments:gmatch '[^,]+' do
         local kind, name = argument:match '^%s*(%S+)%s+([%w_]+)'
         if kind:sub(1, 6) == 'Tensor' then
@@ -108,6 +108,7 @@ local function parse(info)
         else
             table.insert(parsed.attributes, {name = name, var = 'v_' .. name, kind = kind})
         end
+        table.insert(parsed.variables, 'v_' .. name)
     end
     return parsed
 end
@@ -160,10 +161,10 @@ local function inputCode(op)
     return table.concat(code), #lists > 0 and 'n' or tostring(single)
 end
 
+-- The parameter list: results that are given, then the arguments in the signature's order.
 local function parameters(op, results)
     local list = {unpack(results)}
-    for _, input in ipairs(op.inputs) do list[#list + 1] = input.var end
-    for _, attribute in ipairs(op.attributes) do list[#list + 1] = attribute.var end
+    for _, variable in ipairs(op.variables) do list[#list + 1] = variable end
     return table.concat(list, ', ')
 end
 

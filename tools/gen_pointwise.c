@@ -1,5 +1,5 @@
-/* gen_pointwise.c - prints backends/cpu's pointwise loops: one C function for every program that the rows of pointwise.def give, and
- * for the gradient programs of those rows, then a table of them by hash. Runs on the build machine.
+/* gen_pointwise.c - prints backends/cpu's pointwise loops: one C function for every program that the rows of pointwise.def
+ * give, and for the gradient programs of those rows, then a table of them by hash. Runs on the build machine.
  *
  *     gen_pointwise [OUTPUT.c]          standard output without an argument */
 #include "core/mem.h"
@@ -16,8 +16,7 @@ enum { TYPES = sizeof types / sizeof *types, FLOAT_TYPES = 2 };
 static const struct {
     const char *name, *stored, *computed; /* as in memory, as in a program */
 } c_types[DL_DTYPE_COUNT] = {
-#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7)                                                                \
-    {name, #ctype, DL_##NAME == DL_BOOL ? "_Bool" : #ctype},
+#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7) {name, #ctype, DL_##NAME == DL_BOOL ? "_Bool" : #ctype},
 #include "dlrun/dtype.def"
 #undef DL_DTYPE
 };

@@ -53,7 +53,7 @@ static int32_t choose(deriver *d, int32_t condition, int32_t yes, int32_t no) {
     return pw_select(&d->b, condition, yes == ZERO ? number(d, like, 0) : yes, no == ZERO ? number(d, like, 0) : no);
 }
 
-/* max and min: all to the winner, half to each at a tie; NaN (no comparison holds) to both, as PyTorch. `lost`: a < b for max. */
+/* max and min: all to the winner, half to each at a tie; NaN (no comparison holds) to both, as PyTorch. */
 static int32_t extremum(deriver *d, const dl_ins *i, int32_t da, int32_t db) {
     int32_t a = d->value[i->a], b = d->value[i->b];
     bool is_max = i->op == DL_OP_MAX;
@@ -170,8 +170,8 @@ static int32_t copy(deriver *d, const dl_ins *i) {
     return pw_emit(&d->b, i->op, i->type, d->value[i->a], n > 1 ? d->value[i->b] : 0, n > 2 ? d->value[i->c] : 0);
 }
 
-/* Derives everything; the result's tangent (may be ZERO). The result's own value is read from the last input where a derivative uses it:
- * exp, sqrt, tanh then need not be computed again, nor their input be kept. */
+/* Derives everything; the result's tangent (may be ZERO). The result's own value is read from the last input where a derivative
+ * uses it: exp, sqrt, tanh then need not be computed again, nor their input be kept. */
 static int32_t derive(deriver *d, int32_t k, bool *known) {
     const dl_prog *p = d->p;
     int32_t root = p->out[0];

@@ -18,8 +18,8 @@ int64_t pw_wrap(int32_t type, int64_t value);    /* into an integer type's range
 uint64_t pw_pack(int32_t type, dl_scalar value); /* dl_ins.imm of a constant: integers extended to 64 bits */
 dl_scalar pw_unpack(int32_t type, uint64_t imm);
 
-/* One opcode on values; from: the type of the operands (of b and c for sel). False: an integer was divided by zero. Floats stay in
- * double: nothing is rounded to f32 except by cast and bitcast. */
+/* One opcode on values; from: the type of the operands (of b and c for sel). False: an integer was divided by zero. Floats stay
+ * in double: nothing is rounded to f32 except by cast and bitcast. */
 bool pw_apply(int32_t op, int32_t type, int32_t from, const dl_scalar v[3], dl_scalar *out);
 double pw_digamma(double x);
 double pw_trigamma(double x);
@@ -62,7 +62,7 @@ static inline int32_t pw_select(pw_builder *p, int32_t c, int32_t a, int32_t b) 
 }
 static inline int32_t pw_cast(pw_builder *p, int32_t a, int32_t type) { return pw_emit(p, DL_OP_CAST, type, a, 0, 0); }
 
-/* The instruction that the given one amounts to (constant folding, identities that hold for every IEEE value), or -1. fold.c. */
+/* fold.c: the instruction that the given one amounts to (constants, identities that hold for every IEEE value), or -1. */
 int32_t pw_simplify(pw_builder *, const dl_ins *);
 bool pw_is_number(const pw_builder *, int32_t ins, double value); /* is it that constant? -0 is not 0 */
 
@@ -104,8 +104,8 @@ typedef struct pw_operand {
     double f;
 } pw_operand;
 
-/* Brings the operands of an opcode to the type it will compute in (docs/pointwise.md, "Types") and emits it. typing.c. NULL or, where
- * the types do not fit, a sentence for the message. */
+/* Brings the operands of an opcode to the type it will compute in (docs/pointwise.md, "Types") and emits it. typing.c. NULL or,
+ * where the types do not fit, a sentence for the message. */
 const char *pw_typed(pw_builder *, dl_dtype compute, int32_t op, pw_operand *v, pw_operand *out);
 int32_t pw_strong(pw_builder *, const pw_operand *, int32_t type); /* as an instruction of that type, cast if need be */
 

@@ -1,4 +1,4 @@
-/* lexer.c - splits an expression into tokens. Numbers are read without the C library, whose decimal point follows the locale. */
+/* lexer.c - splits an expression into tokens. Numbers are not read by the C library: its decimal point follows the locale. */
 #include "core/pointwise/internal.h"
 #include <math.h>
 #include <string.h>

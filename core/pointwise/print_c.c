@@ -1,4 +1,4 @@
-/* print_c.c - a program's body as C, one constant a line. What C has no operator for becomes a call; see prog.h for the names. */
+/* print_c.c - a program's body as C, one constant a line. What C has no operator for becomes a call named as prog.h says. */
 #include "core/pointwise/internal.h"
 #include <math.h>
 #include <stdarg.h>

@@ -26,9 +26,10 @@ typedef struct dl_expr {
 dl_status dl_prog_parse(const dl_expr *, dl_prog **out);
 void dl_prog_free(dl_prog *);
 
-/* The program of g * d(out)/d(in[k]) with inputs (g, in..., y): forward mode, selections kept outermost. Inputs that it does not
- * read still have their numbers; dl_prog_reads tells. g and y have type `out_type` of p; the result in_type[k].
- * DL_UNSUPPORTED where the derivative does not exist (integer input). A derivative that is 0 everywhere is a constant. */
+/* The program of g * d(out)/d(in[k]) with inputs (g, in..., out): forward mode, selections kept outermost. g and out have p's
+ * result type, the gradient has in_type[k]; attributes are p's. Where the derivative is a function of the result (exp, sqrt,
+ * tanh) it reads out, not the inputs. Inputs that it does not read still have their numbers; dl_prog_reads tells. A derivative
+ * that is 0 everywhere is a constant. DL_UNSUPPORTED where there is none: integer input or result, no opcode for it. */
 dl_status dl_prog_grad(const dl_prog *p, int32_t k, dl_prog **out);
 int32_t dl_prog_reads(const dl_prog *p, int32_t k); /* is input k used? */
 
@@ -41,8 +42,8 @@ dl_status dl_expr_grad(const dl_expr *, const char *grads, int32_t k, dl_prog **
  * (first's in order, then second's without `at`). */
 dl_status dl_prog_chain(const dl_prog *first, const dl_prog *second, int32_t at, dl_prog **out);
 
-/* Prints the scalar body as C: statements that read the inputs x0.. (in_type; bool as _Bool), the attributes a0.. (each of the type
- * of its `attr` instructions: `compute`), idx (int64_t) and fault (int32_t *), and define y0 (the result, as a constant).
+/* Prints the scalar body as C: statements that read the inputs x0.. (in_type; bool as _Bool), the attributes a0.. (each of the
+ * type of its `attr` instructions: `compute`), idx (int64_t) and fault (int32_t *), and define y0 (the result, as a constant).
  * Only what is read is named: dl_prog_reads and dl_prog_attr_type tell. Returns the length it needs, like snprintf.
  *
  * What is not a C operator is a call that the includer supplies (backends/cpu/vecmath.h on the CPU), named
@@ -59,8 +60,8 @@ dl_status dl_prog_chain(const dl_prog *first, const dl_prog *second, int32_t at,
 int32_t dl_prog_print_c(const dl_prog *p, char *text, size_t capacity);
 int32_t dl_prog_attr_type(const dl_prog *p, int32_t k); /* dl_dtype that attribute k is read in; -1: not read */
 
-/* Evaluates the program for one element in the host's double/int64 (tests and constant folding): the reference. Values are in f64 for
- * floating types and in i64 for integers and bool. */
+/* Evaluates the program for one element in the host's double/int64 (tests and constant folding): the reference. Values are in
+ * f64 for floating types and in i64 for integers and bool. */
 typedef union dl_scalar {
     double f;
     int64_t i;

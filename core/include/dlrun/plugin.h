@@ -193,7 +193,7 @@ typedef struct dl_op_def {
     uint32_t flags;
     const char *sig;
     const char *doc;  /* one paragraph for help(): shapes, dtypes, formula, source */
-    const char *expr; /* pointwise: the expression over the signature's names (docs/plugin-authors.md has the grammar) */
+    const char *expr; /* pointwise: the expression over the signature's names (docs/pointwise.md has the grammar) */
     const char *rule; /* pointwise: result type rule: "arith" "float" "compare" "logic" "int" "same" */
     const char *grads; /* pointwise: NULL = derived from expr; "" = not differentiable; else "x: g*…; y: …" with g and out */
     /* Sets shape and type of every out (dl_host.set_out), no data access. NULL for pointwise. */

@@ -28,14 +28,15 @@ static void make(dl_tensor *t, dl_dtype type, int32_t ndim, const int64_t *shape
     const int64_t pad = how == ROWS || how == COLUMNS ? 0 : 3, gap = how == SCATTERED ? 2 : 1;
     const int by_columns = ndim >= 2 && (how == COLUMNS || how == PADDED_COLUMNS);
     const int64_t inner = by_columns ? rows : cols, outer = by_columns ? cols : rows;
-    size = outer * (inner * gap + pad);
+    const int64_t line = inner * gap + pad + (inner == 0); /* no stride is 0 */
+    size = outer * line;
     for (int32_t d = ndim - 1; d >= 0; d--) {
         if (d == ndim - 1)
-            strides[d] = by_columns ? inner * gap + pad : gap;
+            strides[d] = by_columns ? line : gap;
         else if (d == ndim - 2)
-            strides[d] = by_columns ? gap : inner * gap + pad;
+            strides[d] = by_columns ? gap : line;
         else
-            strides[d] = size, size *= shape[d];
+            strides[d] = size + (size == 0), size *= shape[d];
     }
     const uint64_t offset = pad ? 5 : 0, bytes = ((uint64_t)size + offset) * (uint64_t)dl_dtype_bytes(type);
     void *memory = malloc(bytes + !bytes);
@@ -134,7 +135,8 @@ static void fill(const dl_tensor *t, int salt) {
     while (step(t, at));
 }
 
-/* ---- checking ---------------------------------------------------------------------------------------------------------------- */
+/* ---- checking
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static double tolerance(dl_dtype type, double expected) {
     return type == DL_F16 ? fabs(expected) * 0x1p-11 : type == DL_BF16 ? fabs(expected) * 0x1p-8 : 0;
@@ -163,8 +165,8 @@ static void call(const char *op, const dl_tensor *const *in, int32_t n_in, dl_te
     if (status != DL_OK) fail_msg("%s: %s", op, dl_last_error());
 }
 
-/* out[batch..., i, j] must be alpha * sum_k a[.., i, k] * b[.., k, j] + beta * c[.., i, j], batches and c broadcast. Matrices only;
- * c may be NULL. */
+/* out[batch..., i, j] must be alpha * sum_k a[.., i, k] * b[.., k, j] + beta * c[.., i, j], batches and c broadcast. Matrices
+ * only; c may be NULL. */
 static void check(const dl_tensor *a, const dl_tensor *b, const dl_tensor *c, const dl_tensor *out, double alpha, double beta) {
     const int32_t n = out->ndim;
     const int64_t depth = a->shape[a->ndim - 1];
@@ -198,7 +200,8 @@ static void check(const dl_tensor *a, const dl_tensor *b, const dl_tensor *c, co
     } while (step(out, at));
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- tests
+ * ---------------------------------------------------------------------------------------------------------------------- */
 
 static const dl_dtype types[] = {DL_F32, DL_F64, DL_F16, DL_BF16, DL_U8, DL_I8, DL_I16, DL_I32, DL_I64};
 enum { TYPES = sizeof types / sizeof *types };

@@ -208,7 +208,7 @@ static void test_missing_states(void **state) {
     attr[1].v.f = 0.9;
     assert_int_not_equal(dl_call(dl_op_find("sgd"), in, 4, NULL, 0, attr, 5), DL_OK);
     assert_true(get(&p, 0) == 0 && get(&p, 1) == 4 && get(&step, 0) == 1);
-    assert_non_null(strstr(dl_last_error(), "parameter 0"));
+    assert_non_null(strstr(dl_last_error(), "momentum buffer 0"));
     dl_tensor_clear(&p), dl_tensor_clear(&g), dl_tensor_clear(&step);
 }
 

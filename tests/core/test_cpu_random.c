@@ -1,5 +1,5 @@
-/* test_cpu_random.c - the random ops: bits against scalar Philox, moments and frequencies for a fixed seed, independence from threads and
- * strides. */
+/* test_cpu_random.c - the random ops: bits against scalar Philox, moments and frequencies for a fixed seed, independence from
+ * threads and strides. */
 #include "dlrun/dlrun.h"
 #include "dlrun/philox.h"
 #include <math.h>

@@ -191,6 +191,12 @@ static void GEMM(finish)(const gemm_data *d, GEMM_T *block, int64_t row, int64_t
                 for (int64_t i = 0; i < columns; i++) line[i] += beta * GEMM(load)(d->add, first + i * d->add_col, d->type);
             }
         }
+    if (d->epilogue) {
+        const void *in = block;
+        int32_t fault = 0;
+        cpu_program_run(d->epilogue, rows * width, block, &in, d->attrs, 0, &fault);
+        if (fault) __atomic_store_n(d->fault, fault, __ATOMIC_RELAXED);
+    }
     if (d->c_row == 1 && d->c_col != 1 && d->type == GEMM_TYPE) {
         GEMM(transpose)(block, width, rows, columns, (GEMM_T *)d->c + row + column * d->c_col, d->c_col);
         return;

@@ -6,6 +6,7 @@
 #include "backends/cpu/cpu.h"
 #include "backends/cpu/kernels/types.h"
 #include "backends/cpu/onednn.h"
+#include "backends/cpu/program.h"
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -30,9 +31,10 @@ typedef struct gemm_data {
     void *c, *packed_a, *packed_b;
     int64_t c_row, c_col, add_row, add_col;
     double alpha, beta;
-    dl_dtype type; /* of C and D */
-    const dl_prog *epilogue;
-    const dl_attr *epilogue_attr;
+    dl_dtype type;               /* of C and D */
+    const cpu_program *epilogue; /* NULL: none */
+    const cpu_attrs *attrs;      /* its attributes */
+    int32_t *fault;              /* it failed if this is not 0; written atomically */
 } gemm_data;
 
 /* First row of strip s, first vector of panel p: even shares, so that no tile is much smaller than the others. */
@@ -147,7 +149,8 @@ typedef struct matmul_plan {
     int32_t strip_shares, panel_shares; /* one product is cut strip_shares x panel_shares */
     int32_t batch_shares;               /* or the batch is, each share with packing space of its own */
     uint64_t packed_a, packed_b;        /* bytes of packing space */
-    cpu_onednn *library;                /* computes the product instead, as float, into scratch; NULL: not */
+    cpu_program *epilogue;
+    cpu_onednn *library; /* computes the product instead, as float, into scratch; NULL: not */
 } matmul_plan;
 
 /* A matrix or a batch of them as one operand: the last two dimensions, or one where `vector` says which is missing. */
@@ -383,7 +386,10 @@ static dl_status run_plan(const dl_frame *f, const dl_plan *plan, const dl_tenso
     r.d.c = cpu_data(f->out[0]);
     r.d.add = add && beta != 0 ? cpu_data(add) : NULL;
     r.d.alpha = alpha, r.d.beta = beta;
-    r.d.epilogue = f->epilogue, r.d.epilogue_attr = f->epilogue_attr;
+    cpu_attrs attrs;
+    int32_t fault = 0;
+    if (p->epilogue) cpu_program_attrs(p->epilogue, f->epilogue_attr, &attrs);
+    r.d.epilogue = p->epilogue, r.d.attrs = &attrs, r.d.fault = &fault;
     if (p->library) {
         if (!cpu_onednn_run(p->library, r.d.a, r.d.b, (float *)f->scratch))
             return cpu_host->fail(DL_NOMEM, "oneDNN had no memory for a matrix product");
@@ -391,23 +397,46 @@ static dl_status run_plan(const dl_frame *f, const dl_plan *plan, const dl_tenso
     } else if (p->g.m > 0 && p->g.n > 0) {
         cpu_parallel(p->batch_shares, 1, run_batch_shares, &r);
     }
-    return DL_OK;
+    return fault ? cpu_host->fail(DL_NOMEM, "no memory to apply what follows the product") : DL_OK;
 }
 
 /* ---- prepare ------------------------------------------------------------------------------------------------------------ */
 
 static void destroy_plan(void *state) {
-    cpu_onednn_free(((matmul_plan *)state)->library);
-    cpu_host->mem(state, 0);
+    matmul_plan *p = (matmul_plan *)state;
+    cpu_onednn_free(p->library);
+    if (p->epilogue) cpu_program_close(p->epilogue);
+    cpu_host->mem(p, 0);
+}
+
+/* The epilogue as a map of the type it is computed in; refused for integers and where it needs more than one element. */
+static dl_status open_epilogue(const dl_prog *prog, dl_dtype type, cpu_program **out) {
+    const dl_dtype computed = is_half(type) ? DL_F32 : type;
+    if (!is_floating(type)) return DL_UNSUPPORTED;
+    const dl_status status = cpu_program_open(prog, out);
+    if (status != DL_OK) return status;
+    const cpu_program *p = *out;
+    if (p->n_in == 1 && p->in_type[0] == computed && p->out_type == computed && !p->uses_index) return DL_OK;
+    cpu_program_close(*out);
+    *out = NULL;
+    return DL_UNSUPPORTED;
 }
 
 /* o: A, B, C and, where there is one, D already expanded to C's rows and columns (stride 0). */
-static dl_status make_plan(const operand o[OPERANDS], dl_plan *plan) {
+static dl_status make_plan(const dl_frame *f, const operand o[OPERANDS], dl_plan *plan) {
     const dl_dtype type = o[C].tensor->type;
     if (o[A].tensor->type != type || o[B].tensor->type != type || (o[D].tensor && o[D].tensor->type != type) || type == DL_BOOL)
         return DL_UNSUPPORTED;
+    cpu_program *epilogue = NULL;
+    if (f->epilogue) {
+        const dl_status status = open_epilogue(f->epilogue, type, &epilogue);
+        if (status != DL_OK) return status;
+    }
     matmul_plan *p = (matmul_plan *)cpu_host->mem(NULL, sizeof *p);
-    if (!p) return cpu_host->fail(DL_NOMEM, "no memory for the plan of a matrix product");
+    if (!p) {
+        if (epilogue) cpu_program_close(epilogue);
+        return cpu_host->fail(DL_NOMEM, "no memory for the plan of a matrix product");
+    }
     *p = (matmul_plan){
         .g = {.m = o[C].rows,
               .n = o[C].cols,
@@ -417,6 +446,7 @@ static dl_status make_plan(const operand o[OPERANDS], dl_plan *plan) {
               .b_row = o[B].row,
               .b_col = o[B].col,
               .type = type},
+        .epilogue = epilogue,
         .d = {.c_row = o[C].row, .c_col = o[C].col, .add_row = o[D].row, .add_col = o[D].col, .type = type},
     };
     set_batch(p, o);
@@ -444,7 +474,7 @@ static dl_status prepare_matmul(const dl_frame *f, dl_plan *plan) {
                                                        : row         ? ROW_VECTOR
                                                        : column      ? COLUMN_VECTOR
                                                                      : MATRIX)};
-    return make_plan(o, plan);
+    return make_plan(f, o, plan);
 }
 static dl_status run_matmul(const dl_frame *f, const dl_plan *plan) {
     return run_plan(f, plan, f->in[0], f->in[1], NULL, 1, 0);
@@ -460,7 +490,7 @@ static dl_status prepare_linear(const dl_frame *f, dl_plan *plan) {
                                                                : MATRIX)};
     transpose(&o[B]);
     if (bias) o[D] = (operand){bias, 1, 1, 0, bias->ndim && bias->shape[0] != 1 ? bias->strides[0] : 0, 0};
-    return make_plan(o, plan);
+    return make_plan(f, o, plan);
 }
 static dl_status run_linear(const dl_frame *f, const dl_plan *plan) {
     return run_plan(f, plan, f->in[0], f->in[1], f->in[2], 1, 1);
@@ -474,7 +504,7 @@ static dl_status prepare_addmm(const dl_frame *f, dl_plan *plan) {
     o[D] = operand_of(c, c->ndim >= 2 ? MATRIX : c->ndim == 1 ? ROW_VECTOR : NUMBER);
     if (o[D].rows == 1) o[D].row = 0;
     if (o[D].cols == 1) o[D].col = 0;
-    return make_plan(o, plan);
+    return make_plan(f, o, plan);
 }
 static dl_status run_addmm(const dl_frame *f, const dl_plan *plan) {
     return run_plan(f, plan, f->in[1], f->in[2], f->in[0], number(&f->attr[1]), number(&f->attr[0]));
@@ -482,9 +512,9 @@ static dl_status run_addmm(const dl_frame *f, const dl_plan *plan) {
 
 dl_status CPU_ISA(register_matmul)(void) {
     static const dl_kernel kernels[] = {
-        CPU_KERNEL("matmul", prepare_matmul, run_matmul),
-        CPU_KERNEL("linear", prepare_linear, run_linear),
-        CPU_KERNEL("addmm", prepare_addmm, run_addmm),
+        CPU_KERNEL_EPILOGUE("matmul", prepare_matmul, run_matmul),
+        CPU_KERNEL_EPILOGUE("linear", prepare_linear, run_linear),
+        CPU_KERNEL_EPILOGUE("addmm", prepare_addmm, run_addmm),
     };
     return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);
 }

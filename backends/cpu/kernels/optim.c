@@ -1,11 +1,13 @@
 /* optim.c - sgd, adam (AdamW) and rmsprop: all parameters of a call in one pass, each element read and written once.
  *
- * Formulas and their order of operations are PyTorch's (torch/optim, single-tensor form). Coefficients are computed in double and
- * rounded once to the element type. */
-#include "backends/cpu/cpu.h"
+ * Formulas and their order of operations are PyTorch's (torch/optim, single-tensor form). Coefficients are computed in double
+ * and rounded once to the element type. */
+#include "backends/cpu/kernels/loop.h"
+#include "backends/cpu/kernels/row.h"
+#include "backends/cpu/kernels/types.h"
 #include <math.h>
 
-enum { LISTS = 4 }; /* p, grad and at most two states */
+enum { GRADIENT = 1, LISTS = 4 }; /* p, gradient and at most two states */
 
 /* What a step needs besides the elements. */
 typedef struct coefficients {
@@ -73,47 +75,45 @@ FORMULAS(double, sqrt)
 
 typedef void update_fn(const coefficients *, int64_t n, void *const *x);
 
-/* ---- walking over all parameters ------------------------------------------------------------------------------------------ */
+/* ---- walking over all parameters ------------------------------------------------------------------------------------------
+ */
 
 typedef struct step {
     const dl_frame *f;
     coefficients c;
-    update_fn *update[2]; /* of float, of double */
+    update_fn *update[2]; /* by lane: float, double */
     int32_t lists, count; /* tensor lists; parameters in each */
 } step;
 
-/* Element i of a tensor in row-major order, as an offset in elements. */
-static int64_t offset_of(const dl_tensor *t, int64_t i) {
-    int64_t offset = 0;
-    for (int32_t d = t->ndim - 1; d >= 0; d--) {
-        offset += i % t->shape[d] * t->strides[d];
-        i /= t->shape[d];
+/* Elements begin..end of one parameter: in place where they lie side by side in the lane's type, else through small buffers. */
+static void update_part(const step *s, const dl_tensor *const *t, int64_t begin, int64_t end) {
+    const dl_dtype type = t[0]->type;
+    const cpu_lane lane = cpu_lane_of(type);
+    const int64_t size = cpu_size(type);
+    cpu_loop loop;
+    cpu_loop_init(&loop, s->lists);
+    for (int32_t d = 0; d < t[0]->ndim; d++) {
+        int64_t stride[LISTS] = {0};
+        for (int32_t l = 0; l < s->lists; l++) stride[l] = t[l] ? t[l]->strides[d] : t[0]->strides[d];
+        cpu_loop_dim(&loop, t[0]->shape[d], stride[0], stride[1], stride[2], stride[3]);
     }
-    return offset;
-}
-
-/* Elements begin..end of parameter k where some tensor is not contiguous: through small contiguous copies. */
-static void update_strided(const step *s, const dl_tensor *const *t, int64_t begin, int64_t end) {
-    enum { block = 256 };
-    const int wide = t[0]->type == DL_F64;
-    double copy[LISTS][block];
-    void *x[LISTS] = {copy[0], copy[1], copy[2], copy[3]};
-    for (int64_t at = begin; at < end; at += block) {
-        const int64_t n = end - at < block ? end - at : block;
-        for (int store = 0; store < 2; store++) {
-            for (int32_t l = 0; l < s->lists; l++)
-                for (int64_t i = 0; i < n && t[l] && (!store || l != 1); i++) {
-                    const int64_t offset = offset_of(t[l], at + i);
-                    if (wide) {
-                        double *memory = (double *)cpu_data(t[l]) + offset, *mine = (double *)x[l] + i;
-                        *(store ? memory : mine) = *(store ? mine : memory);
-                    } else {
-                        float *memory = (float *)cpu_data(t[l]) + offset, *mine = (float *)x[l] + i;
-                        *(store ? memory : mine) = *(store ? mine : memory);
-                    }
-                }
-            if (!store) s->update[wide](&s->c, n, x);
+    cpu_loop_sort(&loop, 0);
+    cpu_loop_merge(&loop);
+    int in_place = cpu_stored_as(lane) == type;
+    for (int32_t l = 0; l < s->lists; l++) in_place = in_place && cpu_loop_step(&loop, l) == 1;
+    cpu_row_buffer buffer[LISTS];
+    cpu_walk w;
+    cpu_walk_begin(&w, &loop, begin, end);
+    for (int64_t n; (n = cpu_walk_next(&w, in_place ? INT64_MAX : CPU_ROW)) != 0;) {
+        void *row[LISTS] = {0}, *x[LISTS] = {0};
+        for (int32_t l = 0; l < s->lists; l++) {
+            if (!t[l]) continue;
+            row[l] = (char *)cpu_data(t[l]) + w.at[l] * size;
+            x[l] = (void *)cpu_row_read(type, row[l], cpu_loop_step(&loop, l), n, lane, &buffer[l]);
         }
+        s->update[lane](&s->c, n, x);
+        for (int32_t l = 0; l < s->lists; l++)
+            if (t[l] && l != GRADIENT && x[l] != row[l]) cpu_row_write(type, row[l], cpu_loop_step(&loop, l), n, lane, x[l]);
     }
 }
 
@@ -123,63 +123,33 @@ static void update_range(void *context, int64_t begin, int64_t end) {
     int64_t first = 0; /* of parameter k */
     for (int32_t k = 0; k < s->count && first < end; k++) {
         const dl_tensor *t[LISTS];
-        int contiguous = 1;
-        for (int32_t l = 0; l < s->lists; l++) {
-            t[l] = s->f->in[l * s->count + k];
-            contiguous &= !t[l] || cpu_contiguous(t[l]);
-        }
+        for (int32_t l = 0; l < s->lists; l++) t[l] = s->f->in[l * s->count + k];
         const int64_t n = cpu_count(t[0]), from = begin > first ? begin - first : 0, to = end - first < n ? end - first : n;
         first += n;
-        if (from >= to) continue;
-        if (!contiguous) {
-            update_strided(s, t, from, to);
-            continue;
-        }
-        const int wide = t[0]->type == DL_F64;
-        void *x[LISTS] = {0};
-        for (int32_t l = 0; l < s->lists; l++)
-            if (t[l]) x[l] = (char *)cpu_data(t[l]) + from * (wide ? 8 : 4);
-        s->update[wide](&s->c, to - from, x);
+        if (from < to) update_part(s, t, from, to);
     }
 }
 
-/* ---- kernels ---------------------------------------------------------------------------------------------------------------- */
+/* ---- kernels ----------------------------------------------------------------------------------------------------------------
+ */
 
-/* One floating type per parameter; a state may be absent. Shapes and options are read by run, so a plan serves every step. */
-static dl_status prepare_lists(const dl_frame *f, dl_plan *plan, int32_t lists) {
-    const int32_t count = (int32_t)(f->n_in - 1) / lists;
+/* The shape rule has checked presence, types and sizes. A plan serves every step: shapes and options are read by run. */
+static dl_status prepare_step(const dl_frame *f, dl_plan *plan) {
+    const dl_dtype counter = f->in[f->n_in - 1]->type;
     plan->sharing = DL_PLAN_PER_TYPE;
-    for (int32_t k = 0; k <= count; k++) {
-        const dl_dtype type = f->in[k < count ? k : (int32_t)f->n_in - 1]->type;
-        if (type != DL_F32 && type != DL_F64) return DL_UNSUPPORTED;
-        for (int32_t l = 1; l < lists && k < count; l++)
-            if (f->in[l * count + k] && f->in[l * count + k]->type != type) return DL_UNSUPPORTED;
-    }
-    return DL_OK;
+    return counter == DL_F32 || counter == DL_F64 ? DL_OK : DL_UNSUPPORTED;
 }
 
-/* Refuses a missing gradient or state (those before `needed`) and unequal sizes; counts the step tensor up to *t. */
-static dl_status begin_step(step *s, int32_t needed, double *t) {
-    const dl_frame *f = s->f;
-    s->count = (int32_t)(f->n_in - 1) / s->lists;
-    for (int32_t k = 0; k < s->count; k++)
-        for (int32_t l = 1; l < s->lists; l++) {
-            const dl_tensor *x = f->in[l * s->count + k];
-            if (!x && l < needed)
-                return cpu_host->fail(DL_INVALID, "parameter %d has no %s", (int)k, l == 1 ? "gradient" : "state tensor");
-            if (x && cpu_count(x) != cpu_count(f->in[k]))
-                return cpu_host->fail(DL_INVALID, "parameter %d has %lld elements, its %s %lld", (int)k,
-                                      (long long)cpu_count(f->in[k]), l == 1 ? "gradient" : "state", (long long)cpu_count(x));
-        }
+/* Counts the step tensor, the last one, up. */
+static double count_step(const dl_frame *f) {
     const dl_tensor *counter = f->in[f->n_in - 1];
-    if (cpu_count(counter) != 1)
-        return cpu_host->fail(DL_INVALID, "step must be one number, not %lld", (long long)cpu_count(counter));
-    *t = counter->type == DL_F64 ? (*(double *)cpu_data(counter) += 1) : (double)(*(float *)cpu_data(counter) += 1);
-    return DL_OK;
+    if (counter->type == DL_F64) return *(double *)cpu_data(counter) += 1;
+    return (double)(*(float *)cpu_data(counter) += 1);
 }
 
 static dl_status run_step(step *s) {
     int64_t n = 0;
+    s->count = (int32_t)(s->f->n_in - 1) / s->lists;
     for (int32_t k = 0; k < s->count; k++) n += cpu_count(s->f->in[k]);
     cpu_parallel(n, CPU_GRAIN / 4, update_range, s);
     return DL_OK;
@@ -189,29 +159,21 @@ static double number(const dl_frame *f, int k) {
     return f->attr[k].kind == DL_ATTR_INT ? (double)f->attr[k].v.i : f->attr[k].v.f;
 }
 
-static dl_status prepare_sgd(const dl_frame *f, dl_plan *plan) { return prepare_lists(f, plan, 3); }
-
 static dl_status run_sgd(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    double t = 0;
     step s = {.f = f, .update = {sgd_float, sgd_double}, .lists = 3};
     s.c = (coefficients){.rate = number(f, 0), .momentum = number(f, 1), .fresh = 1 - number(f, 2), .decay = number(f, 3)};
     s.c.nesterov = number(f, 4) != 0;
-    const dl_status status = begin_step(&s, s.c.momentum != 0 ? 3 : 2, &t);
-    s.c.first = t == 1;
-    return status == DL_OK ? run_step(&s) : status;
+    s.c.first = count_step(f) == 1;
+    return run_step(&s);
 }
-
-static dl_status prepare_states(const dl_frame *f, dl_plan *plan) { return prepare_lists(f, plan, 4); }
 
 static dl_status run_adam(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
     const double rate = number(f, 0), beta1 = number(f, 1), beta2 = number(f, 2), decay = number(f, 4);
     const int decoupled = number(f, 5) != 0;
-    double t = 0;
+    const double t = count_step(f);
     step s = {.f = f, .update = {adam_float, adam_double}, .lists = 4};
-    const dl_status status = begin_step(&s, 4, &t);
-    if (status != DL_OK) return status;
     s.c = (coefficients){.rate = rate / (1 - pow(beta1, t)),
                          .fresh = 1 - beta1,
                          .keep = beta2,
@@ -225,19 +187,18 @@ static dl_status run_adam(const dl_frame *f, const dl_plan *plan) {
 
 static dl_status run_rmsprop(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    double t = 0;
     step s = {.f = f, .update = {rmsprop_float, rmsprop_double}, .lists = 4};
     s.c = (coefficients){.rate = number(f, 0), .keep = number(f, 1), .gain = 1 - number(f, 1), .eps = number(f, 2)};
     s.c.decay = number(f, 3), s.c.momentum = number(f, 4);
-    const dl_status status = begin_step(&s, s.c.momentum != 0 ? 4 : 3, &t);
-    return status == DL_OK ? run_step(&s) : status;
+    count_step(f);
+    return run_step(&s);
 }
 
 dl_status CPU_ISA(register_optim)(void) {
     static const dl_kernel kernels[] = {
-        CPU_KERNEL("sgd", prepare_sgd, run_sgd),
-        CPU_KERNEL("adam", prepare_states, run_adam),
-        CPU_KERNEL("rmsprop", prepare_states, run_rmsprop),
+        CPU_KERNEL("sgd", prepare_step, run_sgd),
+        CPU_KERNEL("adam", prepare_step, run_adam),
+        CPU_KERNEL("rmsprop", prepare_step, run_rmsprop),
     };
     return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);
 }

@@ -47,7 +47,8 @@ dl_status infer_uniform(dl_frame *f) {
 }
 
 dl_status infer_normal(dl_frame *f) {
-    if (!(attr_float(f, 2) >= 0)) return dl_failf(DL_INVALID, "expected a standard deviation of 0 or more, got %g", attr_float(f, 2));
+    if (!(attr_float(f, 2) >= 0))
+        return dl_failf(DL_INVALID, "expected a standard deviation of 0 or more, got %g", attr_float(f, 2));
     return created_floating(f, 3);
 }
 

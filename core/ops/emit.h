@@ -3,7 +3,8 @@
 #define DL_OPS_EMIT_H
 #include "core/ops/rules.h"
 
-/* ---- attributes ----------------------------------------------------------------------------------------------------------- */
+/* ---- attributes -----------------------------------------------------------------------------------------------------------
+ */
 
 #define DL_INT(x) ((dl_attr){.kind = DL_ATTR_INT, .v.i = (x)})
 #define DL_FLOAT(x) ((dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (x)})
@@ -12,7 +13,9 @@
 #define ATTRS(...) (const dl_attr[]){__VA_ARGS__}, sizeof((const dl_attr[]){__VA_ARGS__}) / sizeof(dl_attr)
 #define NO_ATTRS NULL, 0
 
-static inline dl_value emit0(dl_graph *g, const char *op, const dl_attr *attr, uint32_t n) { return dl_emit(g, op, NULL, 0, attr, n); }
+static inline dl_value emit0(dl_graph *g, const char *op, const dl_attr *attr, uint32_t n) {
+    return dl_emit(g, op, NULL, 0, attr, n);
+}
 static inline dl_value emit1(dl_graph *g, const char *op, dl_value x, const dl_attr *attr, uint32_t n) {
     return dl_emit(g, op, &x, 1, attr, n);
 }
@@ -23,7 +26,8 @@ static inline dl_value emit3(dl_graph *g, const char *op, dl_value a, dl_value b
     return dl_emit(g, op, (dl_value[]){a, b, c}, 3, attr, n);
 }
 
-/* ---- pointwise ------------------------------------------------------------------------------------------------------------ */
+/* ---- pointwise ------------------------------------------------------------------------------------------------------------
+ */
 
 static inline dl_value e_add(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, NO_ATTRS); }
 static inline dl_value e_sub(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "sub", a, b, NO_ATTRS); }
@@ -46,13 +50,15 @@ static inline dl_value e_fill(dl_graph *g, dl_value x, dl_value condition, doubl
     return emit2(g, "masked_fill", x, condition, ATTRS(DL_FLOAT(y)));
 }
 
-/* ---- constants -------------------------------------------------------------------------------------------------------------- */
+/* ---- constants --------------------------------------------------------------------------------------------------------------
+ */
 
 dl_value e_constant(dl_graph *, dl_value like, double x); /* 0-dim, of like's dtype */
 dl_value e_zeros(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
 static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_zeros(g, t->type, t->ndim, t->shape); }
 
-/* ---- shapes and reductions -------------------------------------------------------------------------------------------------- */
+/* ---- shapes and reductions --------------------------------------------------------------------------------------------------
+ */
 
 /* Each gives x itself where there is nothing to do. */
 dl_value e_cast(dl_graph *, dl_value x, dl_dtype);
@@ -68,5 +74,7 @@ dl_value e_sum(dl_graph *, dl_value x, int32_t dim, int keepdim);
 dl_value e_reduce(dl_graph *, const char *op, dl_value x, uint32_t mask);
 
 /* An input that is present, else DL_NO_VALUE. */
-static inline dl_value in_if(dl_graph *g, const dl_frame *f, uint32_t k) { return k < f->n_in && f->in[k] ? dl_graph_in(g, k) : DL_NO_VALUE; }
+static inline dl_value in_if(dl_graph *g, const dl_frame *f, uint32_t k) {
+    return k < f->n_in && f->in[k] ? dl_graph_in(g, k) : DL_NO_VALUE;
+}
 #endif

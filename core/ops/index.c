@@ -23,7 +23,8 @@ static dl_value with_dim(dl_graph *g, const dl_frame *f, const char *op, const d
     return dl_emit(g, op, in, n, f->attr, 1);
 }
 
-/* ---- gather, scatter: an index for every element of the result ---------------------------------------------------------------- */
+/* ---- gather, scatter: an index for every element of the result
+ * ---------------------------------------------------------------- */
 
 /* The index may be smaller than x in the other dimensions. */
 static dl_status element_index(const dl_frame *f, uint32_t k) {
@@ -34,7 +35,8 @@ static dl_status element_index(const dl_frame *f, uint32_t k) {
     int fits = index->ndim == x->ndim;
     for (int32_t d = 0; fits && d < x->ndim; d++) fits = d == dim || index->shape[d] <= x->shape[d];
     if (fits) return DL_OK;
-    return dl_failf(DL_INVALID, "an index of shape %s does not fit %s: expected as many dimensions, none larger except dimension %d",
+    return dl_failf(DL_INVALID,
+                    "an index of shape %s does not fit %s: expected as many dimensions, none larger except dimension %d",
                     shape_text(index).s, shape_text(x).s, dim);
 }
 
@@ -48,7 +50,8 @@ dl_status infer_scatter(dl_frame *f) {
     DL_TRY(element_index(f, 1));
     DL_TRY(rule_same_type(x, "x", src, "src"));
     if (src->ndim != 0 && !same_shape(src, index))
-        return dl_failf(DL_INVALID, "expected src of the index's shape %s or 0-dim, got %s", shape_text(index).s, shape_text(src).s);
+        return dl_failf(DL_INVALID, "expected src of the index's shape %s or 0-dim, got %s", shape_text(index).s,
+                        shape_text(src).s);
     return out_like(f, 0, x);
 }
 
@@ -80,7 +83,8 @@ dl_status grad_scatter_add(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- index_*: an index for every slice -------------------------------------------------------------------------------------- */
+/* ---- index_*: an index for every slice --------------------------------------------------------------------------------------
+ */
 
 static dl_status slice_index(const dl_frame *f, int32_t *dim) {
     const dl_tensor *index = f->in[1];
@@ -140,7 +144,8 @@ static void returns_selected(dl_graph *g, const dl_frame *f) {
 
 static void returns_with_hole(dl_graph *g, const dl_frame *f) {
     if (!dl_graph_needs(g, 0)) return;
-    dl_graph_returns(g, 0, emit2(g, "index_fill", dl_graph_grad(g, 0), dl_graph_in(g, 1), ATTRS(DL_INT(dim_of(f)), DL_FLOAT(0))));
+    dl_graph_returns(g, 0,
+                     emit2(g, "index_fill", dl_graph_grad(g, 0), dl_graph_in(g, 1), ATTRS(DL_INT(dim_of(f)), DL_FLOAT(0))));
 }
 
 dl_status grad_index_add(dl_graph *g, const dl_frame *f) {
@@ -160,12 +165,14 @@ dl_status grad_index_fill(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- masks -------------------------------------------------------------------------------------------------------------------- */
+/* ---- masks
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static dl_status mask_shape(const dl_tensor *x, const dl_tensor *mask) {
     DL_TRY(mask_type(mask));
     if (same_shape(x, mask)) return DL_OK;
-    return dl_failf(DL_INVALID, "expected a mask of shape %s, got %s: expand one of them first", shape_text(x).s, shape_text(mask).s);
+    return dl_failf(DL_INVALID, "expected a mask of shape %s, got %s: expand one of them first", shape_text(x).s,
+                    shape_text(mask).s);
 }
 
 dl_status infer_masked_select(dl_frame *f) { return mask_shape(f->in[0], f->in[1]); }

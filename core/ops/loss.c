@@ -4,14 +4,17 @@
 
 enum { NONE, MEAN, SUM }; /* the reduction attribute */
 
-/* ---- shapes --------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------------------------------------
+ */
 
 static dl_status class_scores(const dl_tensor *x) {
     DL_TRY(rule_floating(x));
     if (x->ndim != 1 && x->ndim != 2)
-        return dl_failf(DL_INVALID, "expected scores of shape (N, C) or (C), got %s: move the classes last and reshape to (-1, C)",
+        return dl_failf(DL_INVALID,
+                        "expected scores of shape (N, C) or (C), got %s: move the classes last and reshape to (-1, C)",
                         shape_text(x).s);
-    if (x->shape[x->ndim - 1] == 0) return dl_failf(DL_INVALID, "expected at least one class, got scores of shape %s", shape_text(x).s);
+    if (x->shape[x->ndim - 1] == 0)
+        return dl_failf(DL_INVALID, "expected at least one class, got scores of shape %s", shape_text(x).s);
     return DL_OK;
 }
 
@@ -27,7 +30,8 @@ static dl_status class_weight(const dl_tensor *scores, const dl_tensor *weight) 
 static int is_class_target(const dl_tensor *scores, const dl_tensor *target) { return target->ndim < scores->ndim; }
 
 static dl_status class_target(const dl_tensor *scores, const dl_tensor *target) {
-    if (target->type == DL_BOOL) return dl_failf(DL_INVALID, "expected class numbers as the target, got bool: convert to int64");
+    if (target->type == DL_BOOL)
+        return dl_failf(DL_INVALID, "expected class numbers as the target, got bool: convert to int64");
     if (target->ndim == scores->ndim - 1 && (target->ndim == 0 || target->shape[0] == scores->shape[0])) return DL_OK;
     return dl_failf(DL_INVALID, "expected one class for each sample: a target of shape %s for scores of shape %s, got %s",
                     sizes_text(scores->ndim - 1, scores->shape).s, shape_text(scores).s, shape_text(target).s);
@@ -57,7 +61,8 @@ static dl_status loss_gradient(const dl_frame *f, const dl_tensor *scores, int64
     int32_t ndim = reduction == NONE ? scores->ndim - 1 : 0;
     DL_TRY(rule_same_type(grad, "the loss's gradient", scores, "the log probabilities"));
     if (grad->ndim == ndim && (ndim == 0 || grad->shape[0] == scores->shape[0])) return DL_OK;
-    return dl_failf(DL_INVALID, "expected the loss's gradient in shape %s, got %s", sizes_text(ndim, scores->shape).s, shape_text(grad).s);
+    return dl_failf(DL_INVALID, "expected the loss's gradient in shape %s, got %s", sizes_text(ndim, scores->shape).s,
+                    shape_text(grad).s);
 }
 
 dl_status infer_nll_loss(dl_frame *f) {
@@ -110,7 +115,8 @@ dl_status infer_cross_entropy_backward(dl_frame *f) {
     return infer_backward(f, any_target);
 }
 
-/* ---- nll_loss ------------------------------------------------------------------------------------------------------------- */
+/* ---- nll_loss -------------------------------------------------------------------------------------------------------------
+ */
 
 /* Class weights are constants of the loss: a gradient asked of them must not be zero in silence. */
 static void refuse(dl_graph *g, const dl_frame *f, uint32_t k, const char *what) {
@@ -138,13 +144,14 @@ dl_status grad_nll_loss_backward(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- cross_entropy -------------------------------------------------------------------------------------------------------- */
+/* ---- cross_entropy --------------------------------------------------------------------------------------------------------
+ */
 
 /* What of the cross entropy does not depend on the scores. */
 typedef struct entropy {
-    const dl_tensor *logp;           /* shape and type of the scores */
-    dl_value target, weight;         /* weight may be DL_NO_VALUE */
-    int of_classes;                  /* else of probabilities */
+    const dl_tensor *logp;   /* shape and type of the scores */
+    dl_value target, weight; /* weight may be DL_NO_VALUE */
+    int of_classes;          /* else of probabilities */
     int64_t reduction, ignore;
     double smoothing;
 } entropy;
@@ -163,13 +170,18 @@ static double classes_of(const entropy *e) { return (double)e->logp->shape[e->lo
 static double samples_of(const entropy *e) { return e->logp->ndim == 2 ? (double)e->logp->shape[0] : 1; }
 
 /* A value per sample beside the classes: (N) -> (N, 1). */
-static dl_value beside_classes(dl_graph *g, dl_value per_sample) { return emit1(g, "unsqueeze", per_sample, ATTRS(DL_INT(-1))); }
+static dl_value beside_classes(dl_graph *g, dl_value per_sample) {
+    return emit1(g, "unsqueeze", per_sample, ATTRS(DL_INT(-1)));
+}
 
-/* k with shape of logp such that the loss of a sample is the sum over classes of k * logp. logp stands in for shape and type. */
+/* k with shape of logp such that the loss of a sample is the sum over classes of k * logp. logp stands in for shape and type.
+ */
 static dl_value coefficients(dl_graph *g, const entropy *e, dl_value logp) {
     double smooth = e->smoothing / classes_of(e);
     if (!e->of_classes) {
-        dl_value p = e->smoothing == 0 ? e->target : emit1(g, "affine_scalar", e->target, ATTRS(DL_FLOAT(1 - e->smoothing), DL_FLOAT(smooth)));
+        dl_value p = e->smoothing == 0
+                         ? e->target
+                         : emit1(g, "affine_scalar", e->target, ATTRS(DL_FLOAT(1 - e->smoothing), DL_FLOAT(smooth)));
         return e_scale(g, e->weight == DL_NO_VALUE ? p : e_mul(g, p, e->weight), -1);
     }
     dl_value ones = emit0(g, "full", ATTRS(DL_INTS(e->logp->shape, e->logp->ndim - 1), DL_INT(1), DL_INT(e->logp->type)));
@@ -187,7 +199,9 @@ static dl_value towards_target(dl_graph *g, const entropy *e, dl_value grad) {
 }
 
 /* Divides by what the mean is over: the samples' total weight, or their number for probabilities (then total holds that). */
-static dl_value averaged(dl_graph *g, const entropy *e, dl_value x, dl_value total) { return e->reduction == MEAN ? e_div(g, x, total) : x; }
+static dl_value averaged(dl_graph *g, const entropy *e, dl_value x, dl_value total) {
+    return e->reduction == MEAN ? e_div(g, x, total) : x;
+}
 
 static dl_value losses(dl_graph *g, const entropy *e, dl_value weighted, dl_value total) {
     dl_value per_sample = e_sum(g, weighted, -1, 0);
@@ -249,7 +263,8 @@ dl_status grad_cross_entropy_backward(dl_graph *g, const dl_frame *f) {
     refuse(g, f, 3, "the class weights");
     dl_value logp = dl_graph_in(g, 1), total = dl_graph_in(g, 4), k = coefficients(g, &e, logp);
     dl_value s = sample_gradient(g, &e, dl_graph_in(g, 0), total);
-    dl_value h = dl_graph_grad(g, 0), weighted = e_mul(g, h, e_exp(g, logp)), towards_v = e_sub(g, h, e_sum(g, weighted, -1, 1));
+    dl_value h = dl_graph_grad(g, 0), weighted = e_mul(g, h, e_exp(g, logp)),
+             towards_v = e_sub(g, h, e_sum(g, weighted, -1, 1));
     if (dl_graph_needs(g, 0)) dl_graph_returns(g, 0, losses(g, &e, e_mul(g, towards_v, k), total));
     if (dl_graph_needs(g, 1)) dl_graph_returns(g, 1, e_scale(g, e_mul(g, weighted, e_mul(g, s, e_sum(g, k, -1, 1))), -1));
     if (dl_graph_needs(g, 2) && !e.of_classes) dl_graph_returns(g, 2, e_mul(g, towards_target(g, &e, towards_v), s));

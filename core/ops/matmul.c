@@ -20,19 +20,21 @@ static dl_status product_type(const dl_tensor *t) {
     return dl_failf(DL_INVALID, "bool tensors cannot be multiplied: convert to float32 first");
 }
 
-/* ---- matmul --------------------------------------------------------------------------------------------------------------- */
+/* ---- matmul ---------------------------------------------------------------------------------------------------------------
+ */
 
 dl_status infer_matmul(dl_frame *f) {
     const dl_tensor *a = f->in[0], *b = f->in[1];
     DL_TRY(rule_same_type(a, "the first", b, "the second"));
     DL_TRY(product_type(a));
     if (a->ndim == 0 || b->ndim == 0)
-        return dl_failf(DL_INVALID, "expected at least 1 dimension each, got the shapes %s and %s: use mul for scalars", shape_text(a).s,
-                        shape_text(b).s);
+        return dl_failf(DL_INVALID, "expected at least 1 dimension each, got the shapes %s and %s: use mul for scalars",
+                        shape_text(a).s, shape_text(b).s);
     matrix p = left_matrix(a), q = right_matrix(b);
     if (p.columns != q.rows)
-        return dl_failf(DL_INVALID, "inner sizes differ: %s x %s: expected %lld %s in the second %s", shape_text(a).s, shape_text(b).s,
-                        (long long)p.columns, b->ndim > 1 ? "rows" : "elements", b->ndim > 1 ? "matrix" : "vector");
+        return dl_failf(DL_INVALID, "inner sizes differ: %s x %s: expected %lld %s in the second %s", shape_text(a).s,
+                        shape_text(b).s, (long long)p.columns, b->ndim > 1 ? "rows" : "elements",
+                        b->ndim > 1 ? "matrix" : "vector");
     dl_shape s = {.ndim = batch_dims(a)};
     for (int32_t d = 0; d < s.ndim; d++) s.size[d] = a->shape[d];
     DL_TRY(rule_broadcast(&s, batch_dims(b), b->shape));
@@ -64,7 +66,8 @@ static dl_value like_factor(dl_graph *g, dl_value grad, const dl_tensor *t, matr
 dl_status grad_matmul(dl_graph *g, const dl_frame *f) {
     const dl_tensor *a = f->in[0], *b = f->in[1];
     matrix p = left_matrix(a), q = right_matrix(b);
-    dl_value grad = dl_graph_grad(g, 0), va = as_matrix(g, dl_graph_in(g, 0), a, 0), vb = as_matrix(g, dl_graph_in(g, 1), b, -1);
+    dl_value grad = dl_graph_grad(g, 0), va = as_matrix(g, dl_graph_in(g, 0), a, 0),
+             vb = as_matrix(g, dl_graph_in(g, 1), b, -1);
     int64_t batches = count_of(batch_dims(a), a->shape);
     if (b->ndim == 1) grad = emit1(g, "unsqueeze", grad, ATTRS(DL_INT(-1)));
     if (a->ndim == 1) grad = emit1(g, "unsqueeze", grad, ATTRS(DL_INT(-2)));
@@ -79,7 +82,8 @@ dl_status grad_matmul(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- linear --------------------------------------------------------------------------------------------------------------- */
+/* ---- linear ---------------------------------------------------------------------------------------------------------------
+ */
 
 dl_status infer_linear(dl_frame *f) {
     const dl_tensor *x = f->in[0], *w = f->in[1], *bias = f->in[2];
@@ -87,8 +91,8 @@ dl_status infer_linear(dl_frame *f) {
     DL_TRY(product_type(x));
     if (w->ndim != 2) return dl_failf(DL_INVALID, "expected a weight of shape (out, in), got %s", shape_text(w).s);
     if (x->ndim == 0 || x->shape[x->ndim - 1] != w->shape[1])
-        return dl_failf(DL_INVALID, "expected %lld input features (the weight is %s), got an input of shape %s", (long long)w->shape[1],
-                        shape_text(w).s, shape_text(x).s);
+        return dl_failf(DL_INVALID, "expected %lld input features (the weight is %s), got an input of shape %s",
+                        (long long)w->shape[1], shape_text(w).s, shape_text(x).s);
     if (bias) {
         DL_TRY(rule_same_type(x, "the input", bias, "the bias"));
         if (bias->ndim != 1 || bias->shape[0] != w->shape[0])
@@ -118,7 +122,8 @@ dl_status grad_linear(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- addmm ---------------------------------------------------------------------------------------------------------------- */
+/* ---- addmm ----------------------------------------------------------------------------------------------------------------
+ */
 
 dl_status infer_addmm(dl_frame *f) {
     const dl_tensor *c = f->in[0], *a = f->in[1], *b = f->in[2];

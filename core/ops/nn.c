@@ -9,7 +9,8 @@ static dl_status returned(dl_graph *g, dl_value y) {
     return dl_graph_status(g);
 }
 
-/* ---- softmax and log_softmax ------------------------------------------------------------------------------------------------ */
+/* ---- softmax and log_softmax ------------------------------------------------------------------------------------------------
+ */
 
 /* Also of the backward ops, whose second input is the softmax's result. */
 dl_status infer_softmax(dl_frame *f) {
@@ -19,7 +20,8 @@ dl_status infer_softmax(dl_frame *f) {
     if (f->n_in > 1) {
         DL_TRY(rule_same_type(f->in[0], "grad", f->in[1], "y"));
         if (!same_shape(f->in[0], f->in[1]))
-            return dl_failf(DL_INVALID, "expected a gradient of shape %s, got %s", shape_text(f->in[1]).s, shape_text(f->in[0]).s);
+            return dl_failf(DL_INVALID, "expected a gradient of shape %s, got %s", shape_text(f->in[1]).s,
+                            shape_text(f->in[0]).s);
     }
     return out_like(f, 0, f->in[0]);
 }
@@ -62,7 +64,8 @@ dl_status grad_log_softmax(dl_graph *g, const dl_frame *f) {
     return returned(g, emit2(g, "log_softmax_backward", dl_graph_grad(g, 0), dl_graph_out(g, 0), f->attr, 1));
 }
 
-/* z = y (g - sum(g y)), with the incoming gradient h: the Jacobian towards g is symmetric; towards y: h (g - sum(g y)) - g sum(h y). */
+/* z = y (g - sum(g y)), with the incoming gradient h: the Jacobian towards g is symmetric; towards y: h (g - sum(g y)) - g
+ * sum(h y). */
 dl_status grad_softmax_backward(dl_graph *g, const dl_frame *f) {
     int32_t dim;
     DL_TRY(dim_attr(f, &dim));
@@ -85,7 +88,8 @@ dl_status grad_log_softmax_backward(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- dropout ------------------------------------------------------------------------------------------------------------------ */
+/* ---- dropout
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 dl_status infer_dropout(dl_frame *f) {
     const dl_tensor *x = f->in[0];

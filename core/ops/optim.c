@@ -1,9 +1,10 @@
-/* optim.c - checks of the fused multi-tensor optimizer steps. They have no outputs: parameters and state are written in place. */
+/* optim.c - checks of the fused multi-tensor optimizer steps. They have no outputs: parameters and state are written in place.
+ */
 #include "core/ops/functions.h"
 #include "core/ops/rules.h"
 
-/* Tensor k of list l stands at l * n + k; the step counter is last. Lists from `optional` on may have absent tensors where the option
- * that uses them is off. */
+/* Tensor k of list l stands at l * n + k; the step counter is last. Lists from `optional` on may have absent tensors where the
+ * option that uses them is off. */
 static dl_status check_lists(const dl_frame *f, uint32_t lists, uint32_t optional, const char *const *names) {
     uint32_t n = (f->n_in - 1) / lists;
     const dl_tensor *step = f->in[f->n_in - 1];
@@ -15,14 +16,15 @@ static dl_status check_lists(const dl_frame *f, uint32_t lists, uint32_t optiona
         const dl_tensor *p = f->in[k];
         if (!p) return dl_failf(DL_INVALID, "parameter %u is missing", k);
         if (!is_floating(p->type))
-            return dl_failf(DL_INVALID, "parameter %u is %s: only floating parameters can be optimized", k, dl_dtype_name(p->type));
+            return dl_failf(DL_INVALID, "parameter %u is %s: only floating parameters can be optimized", k,
+                            dl_dtype_name(p->type));
         for (uint32_t l = 1; l < lists; l++) {
             const dl_tensor *t = f->in[l * n + k];
             if (!t && l >= optional) continue;
             if (!t) return dl_failf(DL_INVALID, "%s %u is missing", names[l], k);
             if (t->type != p->type || !same_shape(p, t))
-                return dl_failf(DL_INVALID, "%s %u is %s %s, expected the parameter's %s %s", names[l], k, dl_dtype_name(t->type),
-                                shape_text(t).s, dl_dtype_name(p->type), shape_text(p).s);
+                return dl_failf(DL_INVALID, "%s %u is %s %s, expected the parameter's %s %s", names[l], k,
+                                dl_dtype_name(t->type), shape_text(t).s, dl_dtype_name(p->type), shape_text(p).s);
         }
     }
     return DL_OK;
@@ -42,7 +44,8 @@ dl_status infer_sgd(dl_frame *f) {
     DL_TRY(in_range(f, 1, "a momentum", ANY));
     DL_TRY(in_range(f, 3, "a weight decay", ANY));
     if (attr_int(f, 4) && (mu <= 0 || attr_float(f, 2) != 0))
-        return dl_failf(DL_INVALID, "Nesterov's momentum needs a momentum above 0 and no dampening, got %g and %g", mu, attr_float(f, 2));
+        return dl_failf(DL_INVALID, "Nesterov's momentum needs a momentum above 0 and no dampening, got %g and %g", mu,
+                        attr_float(f, 2));
     return check_lists(f, 3, mu == 0 ? 2 : 3, names);
 }
 

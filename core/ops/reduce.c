@@ -3,15 +3,18 @@
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
 
-/* ---- shapes --------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------------------------------------
+ */
 
 /* Output k: x's shape without the dimensions in mask, or with size 1 there. */
 static dl_status reduced(dl_frame *f, uint32_t k, dl_dtype type, uint32_t mask, int keepdim) {
     const dl_tensor *x = f->in[0];
     dl_shape s = {0};
     for (int32_t d = 0; d < x->ndim; d++) {
-        if (!(mask >> d & 1)) s.size[s.ndim++] = x->shape[d];
-        else if (keepdim) s.size[s.ndim++] = 1;
+        if (!(mask >> d & 1))
+            s.size[s.ndim++] = x->shape[d];
+        else if (keepdim)
+            s.size[s.ndim++] = 1;
     }
     return out_shape(f, k, type, &s);
 }
@@ -48,7 +51,8 @@ dl_status infer_mean(dl_frame *f) {
 
 dl_status infer_var(dl_frame *f) {
     DL_TRY(rule_floating(f->in[0]));
-    if (attr_int(f, 1) < 0) return dl_failf(DL_INVALID, "expected a correction of 0 or more, got %lld", (long long)attr_int(f, 1));
+    if (attr_int(f, 1) < 0)
+        return dl_failf(DL_INVALID, "expected a correction of 0 or more, got %lld", (long long)attr_int(f, 1));
     return reduced_by(f, f->in[0]->type, 0, 2);
 }
 
@@ -78,13 +82,15 @@ dl_status infer_argmax(dl_frame *f) {
     const int64_t *dims;
     int32_t n = attr_ints(f, 0, &dims);
     uint32_t mask;
-    if (n > 1) return dl_failf(DL_INVALID, "expected one dimension, or none for the whole tensor, got %s", sizes_text(n, dims).s);
+    if (n > 1)
+        return dl_failf(DL_INVALID, "expected one dimension, or none for the whole tensor, got %s", sizes_text(n, dims).s);
     DL_TRY(rule_dims(f, 0, f->in[0]->ndim, &mask));
     DL_TRY(not_empty(f->in[0], mask));
     return reduced(f, 0, DL_I64, mask, attr_int(f, 1) != 0);
 }
 
-/* ---- sum_to ----------------------------------------------------------------------------------------------------------------- */
+/* ---- sum_to -----------------------------------------------------------------------------------------------------------------
+ */
 
 static dl_status sum_target(const dl_frame *f, int32_t *n, const int64_t **to) {
     const dl_tensor *x = f->in[0];
@@ -115,7 +121,8 @@ dl_status compose_sum_to(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- compositions ----------------------------------------------------------------------------------------------------------- */
+/* ---- compositions -----------------------------------------------------------------------------------------------------------
+ */
 
 /* A reduction that kept its dimensions, in the shape of output 0. */
 static void returns_reduced(dl_graph *g, const dl_frame *f, dl_value y) {

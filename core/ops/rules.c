@@ -16,8 +16,8 @@ dl_status rule_floating(const dl_tensor *t) {
 
 dl_status rule_same_type(const dl_tensor *a, const char *a_name, const dl_tensor *b, const char *b_name) {
     if (a->type == b->type) return DL_OK;
-    return dl_failf(DL_INVALID, "dtypes differ: %s is %s and %s is %s: convert one of them", a_name, dl_dtype_name(a->type), b_name,
-                    dl_dtype_name(b->type));
+    return dl_failf(DL_INVALID, "dtypes differ: %s is %s and %s is %s: convert one of them", a_name, dl_dtype_name(a->type),
+                    b_name, dl_dtype_name(b->type));
 }
 
 dl_text sizes_text(int32_t n, const int64_t *values) {
@@ -57,8 +57,8 @@ dl_status rule_rank(int64_t ndim) {
 dl_status rule_dim(int64_t dim, int32_t ndim, int32_t *out) {
     int32_t n = ndim ? ndim : 1;
     if (dim < -n || dim >= n)
-        return dl_failf(DL_INVALID, "dimension %lld is out of range: expected %d to %d for a tensor of %d dimension%s", (long long)dim,
-                        -n, n - 1, ndim, ndim == 1 ? "" : "s");
+        return dl_failf(DL_INVALID, "dimension %lld is out of range: expected %d to %d for a tensor of %d dimension%s",
+                        (long long)dim, -n, n - 1, ndim, ndim == 1 ? "" : "s");
     *out = (int32_t)(dim < 0 ? dim + n : dim);
     return DL_OK;
 }
@@ -69,7 +69,8 @@ dl_status rule_dims(const dl_frame *f, uint32_t k, int32_t ndim, uint32_t *mask)
     *mask = n ? 0 : (1u << ndim) - 1;
     for (int32_t i = 0; i < n; i++) {
         DL_TRY(rule_dim(dims[i], ndim, &d));
-        if (*mask >> d & 1) return dl_failf(DL_INVALID, "dimension %lld is named twice in %s", (long long)dims[i], sizes_text(n, dims).s);
+        if (*mask >> d & 1)
+            return dl_failf(DL_INVALID, "dimension %lld is named twice in %s", (long long)dims[i], sizes_text(n, dims).s);
         *mask |= 1u << d;
     }
     return DL_OK;
@@ -106,12 +107,15 @@ dl_status rule_reshape(int64_t count, int32_t n, const int64_t *sizes, dl_shape 
             return dl_failf(DL_INVALID, "the shape %s has too many elements", sizes_text(n, sizes).s);
     }
     if (open >= 0) {
-        if (known == 0) return dl_failf(DL_INVALID, "-1 in %s could be any size: name it, since the others have 0 elements", sizes_text(n, sizes).s);
+        if (known == 0)
+            return dl_failf(DL_INVALID, "-1 in %s could be any size: name it, since the others have 0 elements",
+                            sizes_text(n, sizes).s);
         out->size[open] = count / known;
         known *= out->size[open];
     }
     if (known == count) return DL_OK;
-    return dl_failf(DL_INVALID, "the shape %s does not fit %lld element%s", sizes_text(n, sizes).s, (long long)count, count == 1 ? "" : "s");
+    return dl_failf(DL_INVALID, "the shape %s does not fit %lld element%s", sizes_text(n, sizes).s, (long long)count,
+                    count == 1 ? "" : "s");
 }
 
 int broadcasts_to(int32_t n, const int64_t *from, int32_t to_n, const int64_t *to) {

@@ -21,8 +21,8 @@ dl_status grad_cumsum(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* Towards x_j: the sum over i >= j of g_i out_i / x_j. That holds before the first zero of a line, where all later out_i are 0. At the
- * first zero the products leave it out; behind it every product contains it. */
+/* Towards x_j: the sum over i >= j of g_i out_i / x_j. That holds before the first zero of a line, where all later out_i are 0.
+ * At the first zero the products leave it out; behind it every product contains it. */
 dl_status grad_cumprod(dl_graph *g, const dl_frame *f) {
     const dl_tensor *t = f->in[0];
     int32_t dim;

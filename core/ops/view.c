@@ -1,45 +1,17 @@
 /* view.c - views: shapes, strides and offsets over the input's storage, and their gradients.
  *
- * Views that pick some of the elements (select, slice, unfold, diagonal) have one rule each from the input's geometry to the view's.
- * The shape rule applies it to the real strides; the gradient applies it to the contiguous strides of the input's shape and
- * emits view_backward, which adds the incoming gradient through that view into zeros. */
+ * Views that pick some of the elements (select, slice, unfold, diagonal) have one rule each from the input's geometry to the
+ * view's. The shape rule applies it to the real strides; the gradient applies it to the contiguous strides of the input's shape
+ * and emits view_backward, which adds the incoming gradient through that view into zeros. */
 #include "core/ops/functions.h"
-#include "core/ops/emit.h"
-
-typedef struct geometry {
-    int32_t ndim;
-    int64_t shape[DL_MAX_DIMS], strides[DL_MAX_DIMS];
-    int64_t offset; /* elements from the input's first */
-} geometry;
+#include "core/ops/geometry.h"
 
 typedef dl_status (*view_rule)(const dl_frame *, const geometry *x, geometry *out);
-
-static geometry geometry_of(const dl_tensor *t) {
-    geometry v = {.ndim = t->ndim};
-    for (int32_t d = 0; d < t->ndim; d++) v.shape[d] = t->shape[d], v.strides[d] = t->strides[d];
-    return v;
-}
-
-static void add_dim(geometry *v, int64_t size, int64_t stride) {
-    v->shape[v->ndim] = size;
-    v->strides[v->ndim++] = stride;
-}
-
-static dl_status set_view(dl_frame *f, const geometry *v) {
-    const dl_tensor *x = f->in[0];
-    int64_t bytes = v->offset * dl_dtype_bytes(x->type);
-    return dl_set_view(f, 0, v->ndim, v->shape, v->strides, x->byte_offset + (uint64_t)bytes);
-}
 
 static dl_status infer_by(dl_frame *f, view_rule rule) {
     geometry x = geometry_of(f->in[0]), out = {0};
     DL_TRY(rule(f, &x, &out));
     return set_view(f, &out);
-}
-
-static dl_value view_backward(dl_graph *g, dl_value grad, int32_t ndim, const int64_t *shape, const geometry *view) {
-    return emit1(g, "view_backward", grad,
-                 ATTRS(DL_INTS(shape, ndim), DL_INTS(view->strides, view->ndim), DL_INT(view->offset)));
 }
 
 static dl_status grad_by(dl_graph *g, const dl_frame *f, view_rule rule) {
@@ -50,7 +22,8 @@ static dl_status grad_by(dl_graph *g, const dl_frame *f, view_rule rule) {
     return dl_graph_status(g);
 }
 
-/* ---- select, slice, unfold, diagonal -------------------------------------------------------------------------------------- */
+/* ---- select, slice, unfold, diagonal --------------------------------------------------------------------------------------
+ */
 
 static dl_status select_rule(const dl_frame *f, const geometry *x, geometry *out) {
     int32_t dim;
@@ -76,8 +49,9 @@ static dl_status slice_rule(const dl_frame *f, const geometry *x, geometry *out)
     if (step < 1) return dl_failf(DL_INVALID, "expected a step of 1 or more, got %lld", (long long)step);
     if (start < 0) start += n;
     if (start < 0 || start > n || length < 0 || (length > 0 && (start == n || length - 1 > (n - 1 - start) / step)))
-        return dl_failf(DL_INVALID, "%lld slices from %lld in steps of %lld leave dimension %d of %s (size %lld)", (long long)length,
-                        (long long)attr_int(f, 1), (long long)step, dim, sizes_text(x->ndim, x->shape).s, (long long)n);
+        return dl_failf(DL_INVALID, "%lld slices from %lld in steps of %lld leave dimension %d of %s (size %lld)",
+                        (long long)length, (long long)attr_int(f, 1), (long long)step, dim, sizes_text(x->ndim, x->shape).s,
+                        (long long)n);
     *out = *x;
     out->shape[dim] = length;
     out->strides[dim] = x->strides[dim] * step;
@@ -130,7 +104,8 @@ dl_status grad_slice(dl_graph *g, const dl_frame *f) { return grad_by(g, f, slic
 dl_status grad_unfold(dl_graph *g, const dl_frame *f) { return grad_by(g, f, unfold_rule); }
 dl_status grad_diagonal(dl_graph *g, const dl_frame *f) { return grad_by(g, f, diagonal_rule); }
 
-/* ---- transpose, permute --------------------------------------------------------------------------------------------------- */
+/* ---- transpose, permute ---------------------------------------------------------------------------------------------------
+ */
 
 dl_status infer_transpose(dl_frame *f) {
     geometry v = geometry_of(f->in[0]);
@@ -158,7 +133,8 @@ static dl_status permutation(const dl_frame *f, int32_t ndim, int32_t *order) {
     for (int32_t k = 0; k < n; k++) {
         DL_TRY(rule_dim(dims[k], ndim, &order[k]));
         if (seen >> order[k] & 1)
-            return dl_failf(DL_INVALID, "%s is no permutation: dimension %lld comes twice", sizes_text(n, dims).s, (long long)dims[k]);
+            return dl_failf(DL_INVALID, "%s is no permutation: dimension %lld comes twice", sizes_text(n, dims).s,
+                            (long long)dims[k]);
         seen |= 1u << order[k];
     }
     return DL_OK;
@@ -181,7 +157,8 @@ dl_status grad_permute(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- expand, squeeze, unsqueeze --------------------------------------------------------------------------------------------- */
+/* ---- expand, squeeze, unsqueeze ---------------------------------------------------------------------------------------------
+ */
 
 dl_status infer_expand(dl_frame *f) {
     const dl_tensor *x = f->in[0];
@@ -190,12 +167,13 @@ dl_status infer_expand(dl_frame *f) {
     geometry v = {0};
     DL_TRY(rule_rank(n));
     if (lead < 0)
-        return dl_failf(DL_INVALID, "%s has more dimensions than the shape %s to expand to", shape_text(x).s, sizes_text(n, sizes).s);
+        return dl_failf(DL_INVALID, "%s has more dimensions than the shape %s to expand to", shape_text(x).s,
+                        sizes_text(n, sizes).s);
     for (int32_t d = 0; d < n; d++) {
         int64_t have = d < lead ? 1 : x->shape[d - lead], want = sizes[d] == -1 && d >= lead ? have : sizes[d];
         if (want < 0 || (have != 1 && have != want))
-            return dl_failf(DL_INVALID, "%s does not expand to %s: dimension %d has size %lld, only size 1 expands", shape_text(x).s,
-                            sizes_text(n, sizes).s, d, (long long)have);
+            return dl_failf(DL_INVALID, "%s does not expand to %s: dimension %d has size %lld, only size 1 expands",
+                            shape_text(x).s, sizes_text(n, sizes).s, d, (long long)have);
         add_dim(&v, want, d < lead || have != want ? 0 : x->strides[d - lead]);
     }
     return set_view(f, &v);
@@ -237,7 +215,8 @@ dl_status grad_squeeze(dl_graph *g, const dl_frame *f) { return grad_by_reshape(
 dl_status grad_unsqueeze(dl_graph *g, const dl_frame *f) { return grad_by_reshape(g, f); }
 dl_status grad_view(dl_graph *g, const dl_frame *f) { return grad_by_reshape(g, f); }
 
-/* ---- view, reshape ---------------------------------------------------------------------------------------------------------- */
+/* ---- view, reshape ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Strides that show t's elements, in order, under another shape; 0 where there are none. t's dimensions are merged into runs in
  * which each stride is the next one's times its size; every run must be cut exactly by the new sizes. */
@@ -293,116 +272,5 @@ dl_status compose_reshape(dl_graph *g, const dl_frame *f) {
     dl_value x = dl_graph_in(g, 0);
     if (!view_strides(f->in[0], &to, strides)) x = emit1(g, "copy", x, NO_ATTRS);
     dl_graph_returns(g, 0, emit1(g, "view", x, ATTRS(DL_INTS(to.size, to.ndim))));
-    return dl_graph_status(g);
-}
-
-/* ---- as_strided and view_backward ------------------------------------------------------------------------------------------- */
-
-static int64_t extent(const geometry *v) { /* elements from the first to behind the last; 0 if there are none */
-    int64_t last = 0;
-    for (int32_t d = 0; d < v->ndim; d++) {
-        if (v->shape[d] == 0) return 0;
-        last += (v->shape[d] - 1) * v->strides[d];
-    }
-    return last + 1;
-}
-
-static dl_status strided_geometry(const dl_frame *f, geometry *v) {
-    const int64_t *sizes, *strides;
-    int32_t n = attr_ints(f, 0, &sizes), m = attr_ints(f, 1, &strides);
-    if (n != m) return dl_failf(DL_INVALID, "expected as many strides as sizes, got %s for %s", sizes_text(m, strides).s, sizes_text(n, sizes).s);
-    DL_TRY(rule_rank(n));
-    *v = (geometry){.offset = attr_int(f, 2)};
-    for (int32_t d = 0; d < n; d++) {
-        if (sizes[d] < 0 || strides[d] < 0)
-            return dl_failf(DL_INVALID, "sizes and strides cannot be negative: %s, %s", sizes_text(n, sizes).s, sizes_text(n, strides).s);
-        add_dim(v, sizes[d], strides[d]);
-    }
-    return DL_OK;
-}
-
-/* Does a view that starts `first` elements behind the start of `capacity` elements stay inside them? No sizes may overflow. */
-static int stays_inside(const geometry *v, int64_t first, int64_t capacity) {
-    int64_t last = first, reach;
-    if (first < 0 || first > capacity) return 0;
-    for (int32_t d = 0; d < v->ndim; d++)
-        if (v->shape[d] == 0) return 1;
-    for (int32_t d = 0; d < v->ndim; d++)
-        if (__builtin_mul_overflow(v->shape[d] - 1, v->strides[d], &reach) || __builtin_add_overflow(last, reach, &last)) return 0;
-    return last < capacity;
-}
-
-dl_status infer_as_strided(dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    geometry v;
-    DL_TRY(strided_geometry(f, &v));
-    int64_t bytes = dl_dtype_bytes(x->type), start = (int64_t)x->byte_offset / bytes;
-    int64_t capacity = (int64_t)dl_storage_bytes(x->storage) / bytes;
-    if (v.offset < -start || v.offset > capacity || !stays_inside(&v, start + v.offset, capacity))
-        return dl_failf(DL_INVALID, "a view of shape %s with strides %s from element %lld leaves the storage of %lld elements",
-                        sizes_text(v.ndim, v.shape).s, sizes_text(v.ndim, v.strides).s, (long long)(start + v.offset), (long long)capacity);
-    return set_view(f, &v);
-}
-
-static int overlaps_itself(const dl_tensor *t) { /* errs on the side of yes */
-    int64_t shape[DL_MAX_DIMS], strides[DL_MAX_DIMS], reach = 1;
-    int32_t n = 0;
-    for (int32_t d = 0; d < t->ndim; d++) {
-        if (t->shape[d] == 1) continue;
-        int32_t at = n++;
-        for (; at > 0 && strides[at - 1] > t->strides[d]; at--) shape[at] = shape[at - 1], strides[at] = strides[at - 1];
-        shape[at] = t->shape[d], strides[at] = t->strides[d];
-    }
-    for (int32_t d = 0; d < n; d++) {
-        if (strides[d] < reach) return 1;
-        reach += (shape[d] - 1) * strides[d];
-    }
-    return 0;
-}
-
-/* The gradient goes into a flat buffer that stands for the part of the storage that x and the view reach; x's gradient is x's
- * own view of that buffer. Where x shows one place several times, each of them takes its share. */
-dl_status grad_as_strided(dl_graph *g, const dl_frame *f) {
-    const dl_tensor *t = f->in[0];
-    geometry view, x = geometry_of(t);
-    DL_TRY(strided_geometry(f, &view));
-    int64_t before = view.offset < 0 ? -view.offset : 0;
-    x.offset = before;
-    view.offset += before;
-    int64_t x_end = x.offset + extent(&x), view_end = view.offset + extent(&view), n = x_end > view_end ? x_end : view_end;
-    dl_attr back[] = {DL_INTS(x.shape, x.ndim), DL_INTS(x.strides, x.ndim), DL_INT(x.offset)};
-    dl_value grad = emit1(g, "as_strided", view_backward(g, dl_graph_grad(g, 0), 1, &n, &view), back, 3);
-    if (overlaps_itself(t)) {
-        dl_value ones = emit0(g, "full", ATTRS(DL_INTS(x.shape, x.ndim), DL_INT(1), DL_INT(t->type)));
-        grad = e_div(g, grad, emit1(g, "as_strided", view_backward(g, ones, 1, &n, &x), back, 3));
-    }
-    dl_graph_returns(g, 0, grad);
-    return dl_graph_status(g);
-}
-
-dl_status infer_view_backward(dl_frame *f) {
-    const dl_tensor *grad = f->in[0];
-    const int64_t *sizes, *strides;
-    int32_t n = attr_ints(f, 0, &sizes), m = attr_ints(f, 1, &strides);
-    int64_t negative = 0, capacity = count_of(n, sizes);
-    DL_TRY(rule_rank(n));
-    for (int32_t d = 0; d < n; d++) negative |= sizes[d] < 0;
-    geometry v = {.offset = attr_int(f, 2)};
-    for (int32_t d = 0; d < m && m == grad->ndim; d++) {
-        negative |= strides[d] < 0;
-        add_dim(&v, grad->shape[d], strides[d]);
-    }
-    if (m != grad->ndim || negative || !stays_inside(&v, v.offset, capacity))
-        return dl_failf(DL_INVALID, "a view of shape %s with strides %s from element %lld leaves a contiguous %s", shape_text(grad).s,
-                        sizes_text(m, strides).s, (long long)v.offset, sizes_text(n, sizes).s);
-    return dl_set_out(f, 0, grad->type, n, sizes);
-}
-
-dl_status grad_view_backward(dl_graph *g, const dl_frame *f) {
-    const int64_t *strides;
-    const dl_tensor *grad = f->in[0];
-    int32_t m = attr_ints(f, 1, &strides);
-    dl_value contiguous = emit1(g, "copy", dl_graph_grad(g, 0), NO_ATTRS);
-    dl_graph_returns(g, 0, emit1(g, "as_strided", contiguous, ATTRS(DL_INTS(grad->shape, grad->ndim), DL_INTS(strides, m), f->attr[2])));
     return dl_graph_status(g);
 }

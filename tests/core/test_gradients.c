@@ -1,7 +1,7 @@
 /* test_gradients.c - the gradient of every differentiable op against finite differences, in float64, driven by the op table.
  *
- * An op that is one expression is tested with random inputs even if it has no row here; any other differentiable op without a row
- * fails the test. Rows are written as ops_support.h says. What is differentiated is the sum of all floating outputs, each
+ * An op that is one expression is tested with random inputs even if it has no row here; any other differentiable op without a
+ * row fails the test. Rows are written as ops_support.h says. What is differentiated is the sum of all floating outputs, each
  * element times a fixed random weight; second derivatives are those of the weighted sum of all first ones. */
 #include "core/op.h"
 #include "dlrun/dlrun.h"
@@ -183,7 +183,8 @@ static const struct row {
     {"kl_div", "2,3 2,3", "1", 0},
 };
 
-/* ---- evaluation ----------------------------------------------------------------------------------------------------------- */
+/* ---- evaluation -----------------------------------------------------------------------------------------------------------
+ */
 
 enum { SEED = 7, RANDOM_CALL = 3 };
 
@@ -281,7 +282,8 @@ static double difference(ops_call *c, double (*f)(ops_call *), int32_t k, int64_
     return (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h);
 }
 
-/* ---- comparison ----------------------------------------------------------------------------------------------------------- */
+/* ---- comparison -----------------------------------------------------------------------------------------------------------
+ */
 
 static double *in_memory_order(const dl_tensor *gradient, const dl_tensor *x) {
     int64_t count = dl_tensor_count(x);
@@ -310,8 +312,8 @@ static int compare(ops_call *c, const gradients *g, double (*f)(ops_call *), con
         for (int64_t i = 0; i < dl_tensor_count(&c->tensors[k]); i++) {
             double expected = difference(c, f, k, i);
             if (fabs(got[i] - expected) <= 2e-7 * (1 + fabs(expected))) continue;
-            print_error("%s(%s | %s): %s derivative, input %d, element %lld: expected %.9g, got %.9g\n", r->op, r->in, r->attr, what,
-                        (int)k, (long long)i, expected, got[i]);
+            print_error("%s(%s | %s): %s derivative, input %d, element %lld: expected %.9g, got %.9g\n", r->op, r->in, r->attr,
+                        what, (int)k, (long long)i, expected, got[i]);
             free(got);
             return 1;
         }
@@ -356,16 +358,20 @@ static int check(const struct row *r) {
         if (c.in[k] && c.in[k]->type == DL_F64 && !(constant >> k & 1))
             assert_int_equal(dl_requires_grad(&c.tensors[k], 1), DL_OK);
     int wrong = 0;
-    if (forward(&c) != DL_OK) wrong = failed(r, "call");
-    else if (differentiate(&c, c.out, c.n_out, 0, &g) != DL_OK) wrong = failed(r, "backward");
-    else wrong = compare(&c, &g, value, "first", r);
+    if (forward(&c) != DL_OK)
+        wrong = failed(r, "call");
+    else if (differentiate(&c, c.out, c.n_out, 0, &g) != DL_OK)
+        wrong = failed(r, "backward");
+    else
+        wrong = compare(&c, &g, value, "first", r);
     if (!wrong) wrong = check_second(&c, r);
     forget(&g);
     ops_free(&c);
     return wrong;
 }
 
-/* ---- the tests -------------------------------------------------------------------------------------------------------------- */
+/* ---- the tests --------------------------------------------------------------------------------------------------------------
+ */
 
 /* Inputs for an expression without a row: shapes that broadcast. */
 static int check_expression(const dl_op *op) {
@@ -414,6 +420,108 @@ static void test_rows_name_differentiable_ops(void **state) {
     }
 }
 
+/* Where derivatives are a convention or finite differences fail: zeros in products, ties, kinks. x has one dimension and the
+ * results' elements are summed. */
+static const struct edge {
+    const char *op, *attr;
+    double x[5], expected[5];
+    int64_t n;
+} edges[] = {
+    {"prod", "[]", {2, 0, 3}, {0, 6, 0}, 3},
+    {"prod", "[]", {0, 0, 3}, {0, 0, 0}, 3},
+    {"cumprod", "0", {2, 0, 3}, {1, 8, 0}, 3},
+    {"cumprod", "0", {0, 0, 3}, {1, 0, 0}, 3},
+    {"cumprod", "0", {2, 0, 3, 0, 5}, {1, 8, 0, 0, 0}, 5},
+    {"amax", "[]", {1, 3, 3}, {0, 0.5, 0.5}, 3},
+    {"amin", "[]", {1, 1, 3}, {0.5, 0.5, 0}, 3},
+    {"max_dim", "0", {3, 1, 3}, {1, 0, 0}, 3},
+    {"min_dim", "0", {3, 1, 1}, {0, 1, 0}, 3},
+    {"norm", "2.0", {0, 0}, {0, 0}, 2},
+    {"norm", "1.0", {-2, 0, 3}, {-1, 0, 1}, 3},
+    {"norm", "0.5", {0, 4}, {0, 1}, 2},
+    {"norm", "inf", {2, -2, 1}, {0.5, -0.5, 0}, 3},
+    {"norm", "0.0", {2, 0, 1}, {0, 0, 0}, 3},
+    {"logsumexp", "[]", {-INFINITY, -INFINITY}, {0, 0}, 2},
+    {"logsumexp", "[]", {-INFINITY, 1}, {0, 1}, 2},
+    {"unfold", "0 3 1", {1, 2, 3, 4, 5}, {1, 2, 3, 2, 1}, 5},
+};
+
+static int check_edge(const struct edge *e) {
+    ops_call c;
+    char in[16];
+    dl_tensor ones = {0}, grad = {0}, *out = &grad;
+    snprintf(in, sizeof in, "%d", (int)e->n);
+    ops_make(&c, e->op, in, e->attr, SEED);
+    memcpy(dl_tensor_data(&c.tensors[0]), e->x, (size_t)e->n * sizeof *e->x);
+    assert_int_equal(dl_requires_grad(&c.tensors[0], 1), DL_OK);
+    assert_int_equal(ops_run(&c), DL_OK);
+    assert_int_equal(dl_tensor_new(&ones, DL_F64, c.results[0].ndim, c.results[0].shape, dl_default_device()), DL_OK);
+    double *one = dl_tensor_data(&ones), got[5];
+    for (int64_t i = 0; i < dl_tensor_count(&ones); i++) one[i] = 1;
+    assert_int_equal(dl_backward((const dl_tensor *[]){&c.results[0]}, (const dl_tensor *[]){&ones}, 1, c.in, &out, 1, 0),
+                     DL_OK);
+    assert_int_equal(dl_tensor_read(&grad, got, (uint64_t)e->n * sizeof *got), DL_OK);
+    int wrong = 0;
+    for (int64_t i = 0; i < e->n; i++)
+        if (!(fabs(got[i] - e->expected[i]) < 1e-12)) {
+            print_error("%s | %s: element %d: expected %g, got %g\n", e->op, e->attr, (int)i, e->expected[i], got[i]);
+            wrong = 1;
+        }
+    dl_tensor_clear(&grad);
+    dl_tensor_clear(&ones);
+    ops_free(&c);
+    return wrong;
+}
+
+static void test_edges(void **state) {
+    (void)state;
+    int wrong = 0;
+    for (size_t k = 0; k < sizeof edges / sizeof *edges; k++) wrong += check_edge(&edges[k]);
+    assert_int_equal(wrong, 0);
+}
+
+/* as_strided of a tensor that shows one place three times: each shows a third of the gradient, all of it arrives. */
+static void test_as_strided_of_an_expanded_tensor(void **state) {
+    (void)state;
+    ops_call expand;
+    dl_tensor seen = {0}, *out = &seen, ones = {0}, grad = {0}, *grads = &grad;
+    const int64_t shape[] = {2}, strides[] = {0};
+    const dl_attr attr[] = {{.kind = DL_ATTR_INTS, .n = 1, .v.iv = shape}, {.kind = DL_ATTR_INTS, .n = 1, .v.iv = strides}};
+    ops_make(&expand, "expand", "1", "[3]", SEED);
+    assert_int_equal(dl_requires_grad(&expand.tensors[0], 1), DL_OK);
+    assert_int_equal(ops_run(&expand), DL_OK);
+    assert_int_equal(dl_call(dl_op_find("as_strided"), (const dl_tensor *[]){&expand.results[0]}, 1, &out, 1, attr, 2), DL_OK);
+    assert_int_equal(dl_tensor_new(&ones, DL_F64, 1, shape, dl_default_device()), DL_OK);
+    assert_int_equal(dl_tensor_write(&ones, (double[]){1, 1}, 16), DL_OK);
+    assert_int_equal(dl_backward((const dl_tensor *[]){&seen}, (const dl_tensor *[]){&ones}, 1, expand.in, &grads, 1, 0),
+                     DL_OK);
+    double got;
+    assert_int_equal(dl_tensor_read(&grad, &got, sizeof got), DL_OK);
+    assert_true(fabs(got - 2) < 1e-12);
+    dl_tensor_clear(&grad);
+    dl_tensor_clear(&ones);
+    dl_tensor_clear(&seen);
+    ops_free(&expand);
+}
+
+/* The class weights of a loss are constants: asking for their gradient is an error, not zero. */
+static void test_refused_gradients(void **state) {
+    (void)state;
+    static const char *const losses[] = {"nll_loss", "cross_entropy"};
+    for (int k = 0; k < 2; k++) {
+        ops_call c;
+        dl_tensor grad = {0}, *out = &grad;
+        ops_make(&c, losses[k], "4,3 i:4@0:3 3@0.1:2", "", SEED);
+        assert_int_equal(dl_requires_grad(&c.tensors[2], 1), DL_OK);
+        assert_int_equal(ops_run(&c), DL_OK);
+        dl_status status =
+            dl_backward((const dl_tensor *[]){&c.results[0]}, (const dl_tensor *[]){NULL}, 1, &c.in[2], &out, 1, 0);
+        if (status != DL_UNSUPPORTED || !strstr(dl_last_error(), "class weights"))
+            fail_msg("%d %s", (int)status, dl_last_error());
+        ops_free(&c);
+    }
+}
+
 static int start(void **state) {
     (void)state;
     return dl_init();
@@ -423,6 +531,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_name_differentiable_ops),
         cmocka_unit_test(test_every_op),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_as_strided_of_an_expanded_tensor),
+        cmocka_unit_test(test_refused_gradients),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-/* What a call gives: for each output its dtype and shape; of views also strides and offset (elements). "!text": it fails and the
- * message contains the text. */
+/* What a call gives: for each output its dtype and shape; of views also strides and offset (elements). "!text": it fails and
+ * the message contains the text. */
 typedef struct row {
     const char *op, *in, *attr, *expected;
 } row;
@@ -150,7 +150,8 @@ static const row shapes[] = {
     {"matmul", "3 5,3,4", "", "float64 (5, 4)"},
     {"matmul", "5,2,3 3", "", "float64 (5, 2)"},
     {"matmul", "5,1,2,3 4,3,7", "", "float64 (5, 4, 2, 7)"},
-    {"matmul", "64,784 256,128", "", "!matmul: inner sizes differ: (64, 784) x (256, 128): expected 784 rows in the second matrix"},
+    {"matmul", "64,784 256,128", "",
+     "!matmul: inner sizes differ: (64, 784) x (256, 128): expected 784 rows in the second matrix"},
     {"matmul", "2,3 2", "", "!expected 3 elements in the second vector"},
     {"matmul", "2,2,3 3,3,4", "", "!shapes (2) and (3) do not broadcast"},
     {"matmul", "2,3 f:3,4", "", "!dtypes differ: the first is float64 and the second is float32"},
@@ -194,7 +195,8 @@ static const row shapes[] = {
     {"nll_loss", "4,3 i:4 -", "3", "!expected a reduction of 0 (none), 1 (mean) or 2 (sum), got 3"},
     {"cross_entropy", "4,3 i:4@0:3 -", "", "float64 () float64 (4, 3) float64 ()"},
     {"cross_entropy", "4,3 4,3@0:1 -", "0", "float64 (4) float64 (4, 3) float64 ()"},
-    {"cross_entropy", "4,3 4,2 -", "", "!expected classes in a target of shape (4) or probabilities in one of shape (4, 3), got (4, 2)"},
+    {"cross_entropy", "4,3 4,2 -", "",
+     "!expected classes in a target of shape (4) or probabilities in one of shape (4, 3), got (4, 2)"},
     {"cross_entropy", "2,4,3 i:2,4 -", "", "!move the classes last and reshape to (-1, C)"},
     {"cross_entropy", "4,3 i:4 -", "1 -100 1.5", "!a smoothing from 0 to 1, got 1.5"},
     {"dropout", "2,3", "0.5", "float64 (2, 3) uint8 (2, 3)"},
@@ -213,7 +215,8 @@ static const row shapes[] = {
 
 static size_t put_sizes(char *text, size_t capacity, int32_t n, const int64_t *values) {
     size_t at = (size_t)snprintf(text, capacity, " (");
-    for (int32_t d = 0; d < n; d++) at += (size_t)snprintf(text + at, capacity - at, d ? ", %lld" : "%lld", (long long)values[d]);
+    for (int32_t d = 0; d < n; d++)
+        at += (size_t)snprintf(text + at, capacity - at, d ? ", %lld" : "%lld", (long long)values[d]);
     return at + (size_t)snprintf(text + at, capacity - at, ")");
 }
 
@@ -235,10 +238,13 @@ static int check(const row *r) {
     char got[512];
     ops_make(&call, r->op, r->in, r->attr, 1);
     dl_status status = ops_run(&call);
-    if (status == DL_OK) describe(&call, got, sizeof got);
-    else snprintf(got, sizeof got, "!%s", dl_last_error());
-    int fits = *r->expected == '!' ? status == DL_INVALID && strstr(got, r->expected + 1) && strncmp(got + 1, r->op, strlen(r->op)) == 0
-                                   : strcmp(got, r->expected) == 0;
+    if (status == DL_OK)
+        describe(&call, got, sizeof got);
+    else
+        snprintf(got, sizeof got, "!%s", dl_last_error());
+    int fits = *r->expected == '!'
+                   ? status == DL_INVALID && strstr(got, r->expected + 1) && strncmp(got + 1, r->op, strlen(r->op)) == 0
+                   : strcmp(got, r->expected) == 0;
     ops_free(&call);
     if (!fits) print_error("%s(%s | %s)\n  expected %s\n  got      %s\n", r->op, r->in, r->attr, r->expected, got);
     return !fits;
@@ -285,7 +291,9 @@ static void test_offsets_add_up(void **state) {
     assert_int_equal(t.byte_offset, 7 * sizeof(double));
     dl_tensor_clear(&t);
     const int64_t two = 2, one = 1;
-    const dl_attr back[] = {{.kind = DL_ATTR_INTS, .n = 1, .v.iv = &two}, {.kind = DL_ATTR_INTS, .n = 1, .v.iv = &one}, {.kind = DL_ATTR_INT, .v.i = -5}};
+    const dl_attr back[] = {{.kind = DL_ATTR_INTS, .n = 1, .v.iv = &two},
+                            {.kind = DL_ATTR_INTS, .n = 1, .v.iv = &one},
+                            {.kind = DL_ATTR_INT, .v.i = -5}};
     assert_int_equal(dl_call(dl_op_find("as_strided"), in, 1, &out, 1, back, 3), DL_OK);
     assert_int_equal(t.byte_offset, 0);
     dl_tensor_clear(&t);

@@ -47,7 +47,8 @@ static void add_row(const scatter_job *j, int64_t p, int64_t step, const char *g
 
 static void add_range(void *context, int64_t begin, int64_t end) {
     const scatter_job *j = context;
-    const int64_t step = cpu_loop_step(&j->loop, PLACE), grad_step = cpu_loop_step(&j->loop, GRAD), size = cpu_size(j->out->type);
+    const int64_t step = cpu_loop_step(&j->loop, PLACE), grad_step = cpu_loop_step(&j->loop, GRAD),
+                  size = cpu_size(j->out->type);
     const int rows = j->contiguous && step != 0; /* places of one run lie evenly apart and differ */
     cpu_walk w;
     cpu_walk_begin(&w, &j->loop, begin, end);
@@ -78,7 +79,8 @@ static void zero_range(void *context, int64_t begin, int64_t end) {
 static dl_status run_view_backward(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
     const dl_tensor *grad = f->in[0];
-    scatter_job j = {.out = f->out[0], .grad = cpu_data(grad), .offset = f->attr[2].v.i, .contiguous = cpu_contiguous(f->out[0])};
+    scatter_job j = {
+        .out = f->out[0], .grad = cpu_data(grad), .offset = f->attr[2].v.i, .contiguous = cpu_contiguous(f->out[0])};
     cpu_loop_init(&j.loop, 2);
     for (int32_t d = 0; d < grad->ndim; d++) cpu_loop_dim(&j.loop, grad->shape[d], f->attr[1].v.iv[d], grad->strides[d], 0, 0);
     cpu_loop_sort(&j.loop, PLACE);

@@ -406,6 +406,46 @@ static void test_nan(void **state) {
     dl_tensor_clear(&a), dl_tensor_clear(&b), dl_tensor_clear(&c), dl_tensor_clear(&out);
 }
 
+/* What follows a product in a fused call is applied to every element once, whatever its tiles and memory order are. */
+static void test_epilogues(void **state) {
+    (void)state;
+    static const int64_t shapes[][3] = {{5, 3, 2}, {64, 10, 33}, {33, 70, 600}, {150, 130, 100}};
+    static const char *const chains[][2] = {{"relu", NULL}, {"tanh", NULL}, {"sigmoid", "tanh"}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int t = 0; t < 3; t++)
+            for (size_t c = 0; c < sizeof chains / sizeof *chains; c++)
+                for (int how = 0; how < LAYOUTS; how++) {
+                    const int64_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+                    dl_tensor x, w, bias, fused = {0}, apart = {0}, *out = &fused;
+                    make(&x, types[t], 2, (int64_t[]){m, k}, (layout)how);
+                    make(&w, types[t], 2, (int64_t[]){n, k}, (layout)((how + 1) % LAYOUTS));
+                    make(&bias, types[t], 1, &n, ROWS);
+                    fill(&x, 1), fill(&w, 2), fill(&bias, 3);
+                    const dl_tensor *in[] = {&x, &w, &bias};
+                    dl_epilogue chain[2] = {{0}};
+                    int32_t length = 0;
+                    for (; length < 2 && chains[c][length]; length++) chain[length].op = dl_op_find(chains[c][length]);
+                    const int32_t linear = dl_op_find("linear");
+                    assert_int_equal(dl_call_fused(linear, in, 3, &out, 1, NULL, 0, chain, length), DL_OK);
+                    out = &apart;
+                    assert_int_equal(dl_call(linear, in, 3, &out, 1, NULL, 0), DL_OK);
+                    for (int32_t f = 0; f < length; f++) {
+                        const dl_tensor *value = &apart;
+                        assert_int_equal(dl_call(chain[f].op, &value, 1, &out, 1, NULL, 0), DL_OK);
+                    }
+                    for (int64_t e = 0; e < m * n; e++) {
+                        const int64_t at[] = {e / n, e % n};
+                        const double a = get(element(&fused, at), types[t]), b = get(element(&apart, at), types[t]);
+                        if (!(fabs(a - b) <= 1e-6 * (1 + fabs(b))))
+                            fail_msg("%s, chain %d, [%lld x %lld x %lld]: element %lld is %g fused, %g apart",
+                                     dl_dtype_name(types[t]), (int)c, (long long)m, (long long)k, (long long)n, (long long)e, a,
+                                     b);
+                    }
+                    dl_tensor_clear(&x), dl_tensor_clear(&w), dl_tensor_clear(&bias);
+                    dl_tensor_clear(&fused), dl_tensor_clear(&apart);
+                }
+}
+
 /* Real numbers: the error stays within the bound for a sum of k products, and does not depend on the number of threads. */
 static void test_accuracy(void **state) {
     (void)state;
@@ -443,9 +483,10 @@ static void test_accuracy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_layouts), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_batches), cmocka_unit_test(test_vectors), cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_addmm),   cmocka_unit_test(test_nan),     cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_layouts), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_batches),  cmocka_unit_test(test_vectors), cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_addmm),    cmocka_unit_test(test_nan),     cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_accuracy),
     };
     if (dl_init() != DL_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

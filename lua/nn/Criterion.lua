@@ -1,0 +1,104 @@
+-- Criterion.lua: losses. compute(input, target) is written once; criterion(input, target) is a 0-dim tensor on the tape,
+-- criterion:forward a number and criterion:backward its gradient, as in Torch7.
+local base = require 'dlrun.ffi'
+local raw = require 'torch.raw'
+local ops = require 'torch.ops'
+local children = require 'nn.children'
+local tape = require 'nn.tape'
+
+local isTensor = raw.isTensor
+
+local Criterion = torch.class 'nn.Criterion'
+Criterion.__newindex__ = children.note
+
+--- nn.Criterion(): the parent of all losses. Fields: output (number), gradInput.
+function Criterion:__init()
+    self.gradInput = torch.Tensor()
+    self.output = 0
+end
+
+local function checkArguments(self, input, target)
+    if input == nil or target == nil then
+        base.fail('%s wants (input, target); got (%s, %s)', torch.typename(self), torch.type(input), torch.type(target))
+    end
+end
+
+-- Is this class written in Torch7's way, with updateOutput and updateGradInput of its own?
+local function isClassic(self) return self.compute == nil end
+
+local function noCompute(self)
+    base.fail('%s has no compute(input, target), nor updateOutput and updateGradInput', torch.typename(self))
+end
+
+-- A classic criterion is one node of the tape.
+local function callClassic(self, input, target)
+    if self.updateOutput == Criterion.updateOutput then noCompute(self) end
+    local value = self:updateOutput(input, target)
+    local loss = isTensor(value) and value or torch.tensor(value)
+    local inputs = tape.flatten(input)
+    require 'torch.autograd'.record(torch.typename(self), inputs, {loss}, function(grads)
+        local gi = tape.flatten(self:updateGradInput(input, target))
+        for k = 1, #gi do gi[k] = ops.mul(gi[k], grads[1]) end
+        return gi
+    end)
+    return loss
+end
+
+--- loss = criterion(input, target): a 0-dim tensor; loss:backward() gives the gradients.
+function Criterion:__call__(input, target)
+    checkArguments(self, input, target)
+    if isClassic(self) then return callClassic(self, input, target) end
+    return self:compute(input, target)
+end
+
+--- value = criterion:forward(input, target): a Lua number; also criterion.output.
+function Criterion:forward(input, target)
+    checkArguments(self, input, target)
+    return self:updateOutput(input, target)
+end
+
+function Criterion:updateOutput(input, target)
+    if isClassic(self) then noCompute(self) end
+    local loss
+    loss, self._segment = tape.record(function(x) return self:compute(x, target) end, input, {})
+    self._target = target
+    self.output = loss:item()
+    return self.output
+end
+
+--- gradInput = criterion:backward(input, target)
+function Criterion:backward(input, target)
+    checkArguments(self, input, target)
+    return self:updateGradInput(input, target)
+end
+
+local function one() return ops.full({}, 1) end
+
+function Criterion:updateGradInput(input, target)
+    local segment = rawget(self, '_segment')
+    -- a segment belongs to one target: Torch7 may be asked for the gradient of another, or without a forward
+    if not segment or self._target ~= target then
+        self:updateOutput(input, target)
+        segment = self._segment
+    end
+    local grads = tape.backward(segment, input, {}, one(), true, false)
+    local inputs = tape.flatten(input)
+    for k = 1, #inputs do grads[k] = grads[k] or ops.full(torch.shapeOf(inputs[k]), 0) end
+    local result = tape.rebuild(input, grads)
+    if isTensor(result) and isTensor(self.gradInput) then self.gradInput:set(result) else self.gradInput = result end
+    return self.gradInput
+end
+
+function Criterion:type(type_, cache)
+    if not type_ then return self._type or torch.getdefaulttensortype() end
+    rawset(self, '_type', type_)
+    return require 'nn.convert'(self, type_, cache)
+end
+function Criterion:float() return self:type 'torch.FloatTensor' end
+function Criterion:double() return self:type 'torch.DoubleTensor' end
+
+function Criterion:clone() return require 'nn.clone'(self) end
+
+function Criterion:__tostring__() return torch.typename(self) end
+
+return Criterion

@@ -1,0 +1,410 @@
+-- Module.lua: what every layer is. A module writes its computation once, as compute(input) in differentiable ops; this file makes
+-- two faces of it:
+--
+--   model(x)                          autograd: fresh tensors on the tape
+--   forward, backward, updateGradInput, accGradParameters      Torch7: runs of the tape segment of the last forward
+--
+-- A user's module writes forward(x) (PyTorch's way), or overrides updateOutput, updateGradInput, accGradParameters (Torch7's).
+local base = require 'dlrun.ffi'
+local raw = require 'torch.raw'
+local ops = require 'torch.ops'
+local autograd = require 'torch.autograd'
+local children = require 'nn.children'
+local path = require 'nn.path'
+local tape = require 'nn.tape'
+
+local C = base.C
+local isTensor, into = raw.isTensor, ops.into
+
+local Module = torch.class 'nn.Module'
+Module.__isModule = true
+
+--- nn.Module(): the parent of all layers. Fields: output, gradInput, train (boolean).
+function Module:__init()
+    self.gradInput = torch.Tensor()
+    self.output = torch.Tensor()
+    self.train = true
+    self._type = self.output:type()
+end
+
+Module.__newindex__ = children.note
+
+-- A user's class may forget parent.__init(self): reading these then gives what __init would have set.
+Module.train = true
+
+-- ---- which way a class is written ----------------------------------------------------------------------------------------
+
+local kinds = setmetatable({}, {__mode = 'k'}) -- class -> 'forward' | 'compute' | 'classic'
+
+local function torch7Methods(class)
+    return rawget(class, 'updateOutput') or rawget(class, 'updateGradInput') or rawget(class, 'accGradParameters')
+end
+
+local function kindOf(class)
+    local at = class
+    while at and at ~= Module do
+        local forward, torch7 = rawget(at, 'forward'), torch7Methods(at)
+        if forward and torch7 and not rawget(at, 'compute') then
+            base.fail('%s defines both forward (PyTorch\'s way) and %s (Torch7\'s way): keep one', class.__typename,
+                rawget(at, 'updateOutput') and 'updateOutput' or 'updateGradInput or accGradParameters')
+        end
+        if rawget(at, 'compute') then return 'compute' end
+        if forward then return 'forward' end
+        if torch7 then return 'classic' end
+        at = (getmetatable(at) or {}).__index
+    end
+    base.fail('%s has no forward: define %s:forward(x)', class.__typename, class.__typename)
+end
+
+local function kind(self)
+    local class = getmetatable(self)
+    local k = kinds[class]
+    if not k then
+        k = kindOf(class)
+        kinds[class] = k
+    end
+    return k
+end
+
+-- ---- parameters ----------------------------------------------------------------------------------------------------------
+
+local function zerosLike(x)
+    local g = raw.empty(x._t.type, torch.shapeOf(x), C.dl_device_of(x._t))
+    into.full(g, nil, 0)
+    return g
+end
+
+-- The gradient buffer of one of the module's own parameters, made if there is none.
+local function gradOf(self, name)
+    local field = children.gradName(name)
+    local g = rawget(self, field)
+    if not isTensor(g) or (raw.isEmpty(g) and not raw.isEmpty(self[name])) then
+        g = zerosLike(self[name])
+        self[field] = g
+    end
+    return g
+end
+
+-- From now on the parameter is a leaf of autograd whose gradient is the module's gradWeight.
+local function bindParameter(self, name)
+    local p = self[name]
+    if children.isFrozen(p) or raw.isEmpty(p) or p._t.var ~= nil then return end
+    base.check(C.dl_requires_grad(p._t, 1))
+    base.check(C.dl_set_grad(p._t, gradOf(self, name)._t))
+end
+
+local function bind(self)
+    for _, name in ipairs(children.parameterNames(self)) do bindParameter(self, name) end
+    rawset(self, '_bound', true)
+end
+
+--- module:requireGradients(): decides that this module's parameters and its children's are trained with autograd. Called by
+-- model(x) and by optim's objects.
+function Module:requireGradients()
+    self:apply(function(m) if not rawget(m, '_bound') then bind(m) end end)
+    return self
+end
+
+local function unbind(self)
+    for _, name in ipairs(children.parameterNames(self)) do
+        local p = self[name]
+        if rawget(self, '_bound') and p._t.var ~= nil then base.check(C.dl_requires_grad(p._t, 0)) end
+    end
+end
+
+--- params, gradParams = module:parameters(): two arrays, or nothing if there are none.
+function Module:parameters()
+    local params, grads = {}, {}
+    for _, name in ipairs(children.parameterNames(self)) do
+        params[#params + 1] = self[name]
+        grads[#grads + 1] = gradOf(self, name)
+    end
+    for _, child in children.each(self) do
+        local p, g = child:parameters()
+        for k = 1, p and #p or 0 do
+            params[#params + 1] = p[k]
+            grads[#grads + 1] = g[k]
+        end
+    end
+    if #params > 0 then return params, grads end
+end
+
+-- ---- the autograd face ---------------------------------------------------------------------------------------------------
+
+-- A classic module (Torch7's three methods) is one node of the tape.
+local function callClassic(self, input)
+    local old = C.dl_set_grad_enabled(0)
+    local ok, output = xpcall(self.updateOutput, base.traceback, self, input)
+    C.dl_set_grad_enabled(old)
+    if not ok then error(output, 0) end
+    local outputs = tape.flatten(output)
+    for k = 1, #outputs do outputs[k] = raw.detach(outputs[k]) end
+    local params, grads = self:parameters()
+    local inputs = tape.flatten(input)
+    local nInputs = #inputs
+    for k = 1, params and #params or 0 do inputs[nInputs + k] = params[k] end
+    local function backward(gradOutputs, needs)
+        for k = 1, #gradOutputs do gradOutputs[k] = gradOutputs[k] or zerosLike(outputs[k]) end
+        local gradOutput = tape.rebuild(output, gradOutputs)
+        local result = tape.flatten(self:updateGradInput(input, gradOutput) or {})
+        local anyParam = false
+        for k = nInputs + 1, #inputs do anyParam = anyParam or needs[k] end
+        -- accGradParameters adds into gradWeight, which is the leaf's own gradient: nothing is left to hand on
+        if anyParam and grads then self:accGradParameters(input, gradOutput, 1) end
+        return result
+    end
+    if C.dl_grad_enabled() ~= 0 then autograd.record(torch.typename(self), inputs, outputs, backward) end
+    return tape.rebuild(output, outputs)
+end
+
+local callers = {
+    forward = function(self, ...) return self:forward(...) end,
+    compute = function(self, ...) return self:compute(...) end,
+    classic = callClassic,
+}
+
+local function checkInput(self, input)
+    if input == nil then base.fail('%s was called without an input', torch.typename(self)) end
+end
+
+--- output = module(input): runs on the tape; gradients come from loss:backward(). Several inputs: module(a, b).
+function Module:__call__(...)
+    checkInput(self, (...))
+    local depth = path.enter(self)
+    if not rawget(self, '_bound') and C.dl_grad_enabled() ~= 0 then bind(self) end
+    return path.leave(depth, callers[kind(self)](self, ...))
+end
+
+-- ---- the Torch7 face -----------------------------------------------------------------------------------------------------
+
+-- Puts a result into a field that keeps its identity, as Torch7's reused output tensors do.
+local function store(self, field, value)
+    local old = rawget(self, field)
+    if isTensor(value) and isTensor(old) and old ~= value and old._t.type == value._t.type then
+        old:set(value)
+        return old
+    end
+    rawset(self, field, value)
+    return value
+end
+
+-- The tensors whose gradients this module accumulates: its own parameters; of a module written in PyTorch's way, all below it.
+local function segmentParameters(self)
+    if kind(self) == 'forward' then
+        local params, grads = self:parameters()
+        return params or {}, grads or {}
+    end
+    local params, grads = {}, {}
+    for k, name in ipairs(children.parameterNames(self)) do
+        params[k] = self[name]
+        grads[k] = rawget(self, children.gradName(name)) or gradOf(self, name)
+    end
+    return params, grads
+end
+
+--- output = module:forward(input): Torch7's; the result is also module.output.
+function Module:forward(input)
+    checkInput(self, input)
+    return self:updateOutput(input)
+end
+
+function Module:updateOutput(input)
+    local depth = path.enter(self)
+    local f = callers[kind(self)]
+    local params = segmentParameters(self)
+    local output
+    output, self._segment = tape.record(function(x) return f(self, x) end, input, params)
+    return path.leave(depth, store(self, 'output', output))
+end
+
+local function segmentOf(self)
+    return rawget(self, '_segment') or base.fail('%s: backward before forward', torch.typename(self))
+end
+
+local function accumulate(grads, found, scale)
+    for k = 1, #grads do
+        if found[k] then into.add(grads[k], grads[k], found[k], scale) end
+    end
+end
+
+-- Zero where a gradient does not reach an input.
+local function completeInputs(input, found)
+    local inputs = tape.flatten(input)
+    for k = 1, #inputs do found[k] = found[k] or zerosLike(inputs[k]) end
+    return tape.rebuild(input, found)
+end
+
+local function run(self, input, gradOutput, wantInputs, wantParams)
+    local depth = path.enter(self)
+    local params, grads = segmentParameters(self)
+    local gi, gp = tape.backward(segmentOf(self), input, params, gradOutput, wantInputs, wantParams and #params > 0)
+    return path.leave(depth, gi, gp, grads)
+end
+
+--- gradInput = module:updateGradInput(input, gradOutput)
+function Module:updateGradInput(input, gradOutput)
+    local gi = run(self, input, gradOutput, true, false)
+    return store(self, 'gradInput', completeInputs(input, gi))
+end
+
+--- module:accGradParameters(input, gradOutput [, scale = 1]): adds scale times the gradients into gradWeight and gradBias.
+function Module:accGradParameters(input, gradOutput, scale)
+    local _, gp, grads = run(self, input, gradOutput, false, true)
+    if gp then accumulate(grads, gp, scale or 1) end
+end
+
+local defaultUpdateGradInput, defaultAccGradParameters = Module.updateGradInput, Module.accGradParameters
+
+--- gradInput = module:backward(input, gradOutput [, scale = 1]): updateGradInput and accGradParameters in one run.
+function Module:backward(input, gradOutput, scale)
+    if self.updateGradInput ~= defaultUpdateGradInput or self.accGradParameters ~= defaultAccGradParameters then
+        self:updateGradInput(input, gradOutput)
+        self:accGradParameters(input, gradOutput, scale or 1)
+        return self.gradInput
+    end
+    local gi, gp, grads = run(self, input, gradOutput, true, true)
+    if gp then accumulate(grads, gp, scale or 1) end
+    return store(self, 'gradInput', completeInputs(input, gi))
+end
+
+function Module:backwardUpdate(input, gradOutput, lr)
+    self:updateGradInput(input, gradOutput)
+    self:accUpdateGradParameters(input, gradOutput, lr)
+    return self.gradInput
+end
+
+--- module:accUpdateGradParameters(input, gradOutput, lr): an SGD step without gradient buffers: gradients are added into the
+-- weights themselves, times -lr.
+function Module:accUpdateGradParameters(input, gradOutput, lr)
+    local names, kept = children.parameterNames(self), {}
+    for _, name in ipairs(names) do
+        kept[name] = rawget(self, children.gradName(name))
+        self[children.gradName(name)] = self[name]
+    end
+    local old = C.dl_set_grad_enabled(0)
+    local ok, err = xpcall(self.accGradParameters, base.traceback, self, input, gradOutput, -lr)
+    C.dl_set_grad_enabled(old)
+    for _, name in ipairs(names) do self[children.gradName(name)] = kept[name] end
+    if not ok then error(err, 0) end
+end
+Module.defaultAccUpdateGradParameters = Module.accUpdateGradParameters
+
+--- module:zeroGradParameters()
+function Module:zeroGradParameters()
+    local _, grads = self:parameters()
+    for k = 1, grads and #grads or 0 do into.full(grads[k], nil, 0) end
+end
+
+--- module:updateParameters(lr): params = params - lr * gradParams.
+function Module:updateParameters(lr)
+    local params, grads = self:parameters()
+    torch.noGrad(function()
+        for k = 1, params and #params or 0 do into.add(params[k], params[k], grads[k], -lr) end
+    end)
+end
+
+-- ---- walking --------------------------------------------------------------------------------------------------------------
+
+--- module:apply(f): calls f on this module and on everything below it.
+function Module:apply(f)
+    f(self)
+    for _, child in children.each(self) do child:apply(f) end
+    return self
+end
+
+--- for name, child in module:children() do … end
+function Module:children() return children.each(self) end
+
+function Module:listModules()
+    local list = {}
+    self:apply(function(m) list[#list + 1] = m end)
+    return list
+end
+
+--- modules, containers = module:findModules('nn.Linear')
+function Module:findModules(typename)
+    local found, holders = {}, {}
+    if torch.typename(self) == typename then
+        found[1] = self
+        holders[1] = self
+    end
+    for _, child in children.each(self) do
+        local f, h = child:findModules(typename)
+        for k = 1, #f do
+            found[#found + 1] = f[k]
+            holders[#holders + 1] = f[k] == child and self or h[k]
+        end
+    end
+    return found, holders
+end
+
+local function setTrain(self, on)
+    return self:apply(function(m) rawset(m, 'train', on) end)
+end
+--- module:training(), module:evaluate() (alias eval): change layers such as Dropout; return the module. Recording is not touched.
+function Module:training() return setTrain(self, true) end
+function Module:evaluate() return setTrain(self, false) end
+Module.eval = Module.evaluate
+
+function Module:reset() end
+
+--- module:clearState(): drops output, gradInput and buffers, so that a saved or cloned module is small.
+function Module:clearState()
+    self:apply(function(m)
+        rawset(m, '_segment', nil)
+        for _, field in ipairs {'output', 'gradInput'} do
+            if isTensor(rawget(m, field)) then m[field]:set() else rawset(m, field, torch.Tensor()) end
+        end
+    end)
+    return self
+end
+
+--- module:replace(f): every module becomes f(module), from the leaves up.
+function Module:replace(f)
+    for key, child in children.each(self) do
+        local new = child:replace(f)
+        if type(key) == 'number' or rawget(self, 'modules') and self.modules[key] then
+            self.modules[key] = new
+        else
+            local array, at = tostring(key):match '^(.-)%[(%d+)%]$'
+            if array then self[array][tonumber(at)] = new else self[key] = new end
+        end
+    end
+    return f(self)
+end
+
+-- What unbinds and binds again around operations that give parameters another storage.
+function Module:_rebinding(f, ...)
+    local bound = {}
+    self:apply(function(m)
+        if rawget(m, '_bound') then
+            bound[#bound + 1] = m
+            unbind(m)
+            rawset(m, '_bound', nil)
+        end
+    end)
+    local results = {pcall(f, ...)}
+    for _, m in ipairs(bound) do bind(m) end
+    if not results[1] then error(results[2], 0) end
+    return unpack(results, 2)
+end
+
+-- ---- text ------------------------------------------------------------------------------------------------------------------
+
+-- One line for error messages and print.
+function Module:describe()
+    local text = tostring(self)
+    return (text:match '^[^\n]*'):gsub('^nn%.', '')
+end
+
+--- print(model): Torch7's text for built-in modules; a user's class lists (name): child.
+function Module:__tostring__()
+    local lines = {}
+    for name, child in children.each(self) do
+        lines[#lines + 1] = ('  (%s): %s'):format(name, (tostring(child):gsub('\n', '\n  ')))
+    end
+    if #lines == 0 then return torch.typename(self) end
+    return torch.typename(self) .. ' {\n' .. table.concat(lines, '\n') .. '\n}'
+end
+
+return Module

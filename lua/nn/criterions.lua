@@ -1,0 +1,200 @@
+-- criterions.lua: the losses.
+local base = require 'dlrun.ffi'
+local ops = require 'torch.ops'
+local raw = require 'torch.raw'
+
+local C = base.C
+local isTensor = raw.isTensor
+
+-- ---- options ---------------------------------------------------------------------------------------------------------------
+
+local reductions = {none = 0, mean = 1, sum = 2}
+
+-- Torch7's (weights, sizeAverage) or one table of options: {weight=, reduction=, ignoreIndex=, labelSmoothing=}.
+local function configure(self, first, sizeAverage, allowed)
+    local options = {}
+    if type(first) == 'table' then options = first else options.weight = first end
+    for key in pairs(options) do
+        if not allowed[key] then base.fail('%s has no option %q; there are: %s', torch.typename(self), tostring(key), allowed.names) end
+    end
+    self.weights = options.weight
+    self.sizeAverage = sizeAverage ~= false
+    self.reduction = options.reduction or (sizeAverage == false and 'sum' or 'mean')
+    if not reductions[self.reduction] then
+        base.fail('%s: reduction must be none, mean or sum, not %s', torch.typename(self), tostring(options.reduction))
+    end
+    self.ignoreIndex = options.ignoreIndex
+    self.labelSmoothing = options.labelSmoothing or 0
+end
+
+local function allow(...)
+    local set = {names = table.concat({...}, ', ')}
+    for _, name in ipairs {...} do set[name] = true end
+    return set
+end
+
+-- Torch7's scripts switch sizeAverage after construction.
+local function reductionOf(self)
+    if self.sizeAverage == false and self.reduction == 'mean' then return 'sum' end
+    return self.reduction
+end
+
+local function reduce(self, losses)
+    local how = reductionOf(self)
+    if how == 'none' then return losses end
+    return ops[how](losses)
+end
+
+-- ---- classes -----------------------------------------------------------------------------------------------------------------
+
+-- Labels 1..C as the library's 0..C-1. A number stands for one sample.
+local function zeroBased(target, input)
+    if type(target) == 'number' then return ops.full(input._t.ndim == 1 and {} or {1}, target - 1, C.DL_I64) end
+    if not isTensor(target) then base.fail('the target must be a tensor of labels, not %s', torch.type(target)) end
+    local t = target
+    if input._t.ndim == 1 and t._t.ndim == 1 then t = ops.reshape(t, {}) end
+    if input._t.ndim == 2 and t._t.ndim == 2 and tonumber(t._t.shape[1]) == 1 then t = ops.reshape(t, {-1}) end
+    if t._t.type == C.DL_U8 or t._t.type == C.DL_BOOL then t = ops.copy(t, C.DL_I64) end -- 0 - 1 must not wrap
+    return ops.sub_scalar(t, 1)
+end
+
+-- The library counts classes and samples from 0.
+local function reword(message)
+    local label, sample, last = message:match 'label (%-?%d+) at sample (%d+): expected 0%.%.(%d+)'
+    if not label then return message end
+    label, sample, last = tonumber(label) + 1, tonumber(sample) + 1, tonumber(last) + 1
+    local hint = label == 0 and '; labels start at 1; y:add(1)?' or ''
+    return (message:gsub('label %-?%d+ at sample %d+: expected 0%.%.%d+', ('label %d at sample %d: expected 1..%d%s'):format(label, sample, last, hint)))
+end
+base.reword = base.reword or {}
+table.insert(base.reword, reword)
+
+local function ignored(self) return self.ignoreIndex and self.ignoreIndex - 1 or nil end
+
+--- nn.ClassNLLCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=}: minus the log probability of the label. Input
+-- (N, C) or (C) log probabilities, as LogSoftMax gives; target labels 1..C.
+local ClassNLL, parent = torch.class('nn.ClassNLLCriterion', 'nn.Criterion')
+local nllOptions = allow('weight', 'reduction', 'ignoreIndex')
+
+function ClassNLL:__init(weights, sizeAverage, ignoreIndex)
+    parent.__init(self)
+    configure(self, weights, sizeAverage, nllOptions)
+    self.ignoreIndex = self.ignoreIndex or ignoreIndex
+end
+
+function ClassNLL:compute(input, target)
+    return (ops.nll_loss(input, zeroBased(target, input), self.weights, reductions[reductionOf(self)], ignored(self)))
+end
+
+local warned = false
+
+-- Softmax before cross entropy trains, badly. Looked at once per process, on the first call that has more than one class.
+local function warnProbabilities(input)
+    if warned or input._t.ndim ~= 2 or tonumber(input._t.shape[1]) < 2 or tonumber(input._t.shape[0]) == 0 then return end
+    warned = true
+    local row = ops.select(raw.detach(input), 0, 0)
+    local total, low = ops.sum(row):item(), ops.amin(row):item()
+    if low >= 0 and math.abs(total - 1) < 1e-4 then
+        io.stderr:write('dlrun: CrossEntropyCriterion got rows that sum to 1: it wants logits, without SoftMax before it\n')
+    end
+end
+
+--- nn.CrossEntropyCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=, labelSmoothing=}: log softmax and negative log
+-- likelihood in one. Input (N, C) or (C) logits; target labels 1..C, or probabilities (N, C).
+local CrossEntropy = torch.class('nn.CrossEntropyCriterion', 'nn.Criterion')
+local crossEntropyOptions = allow('weight', 'reduction', 'ignoreIndex', 'labelSmoothing')
+
+function CrossEntropy:__init(weights, sizeAverage)
+    parent.__init(self)
+    configure(self, weights, sizeAverage, crossEntropyOptions)
+end
+
+local function isProbabilities(input, target)
+    return isTensor(target) and input._t.ndim == target._t.ndim and input._t.ndim == 2 and target._t.type <= C.DL_BF16
+        and target._t.shape[1] == input._t.shape[1] and tonumber(input._t.shape[1]) > 1
+end
+
+function CrossEntropy:compute(input, target)
+    warnProbabilities(input)
+    local t = isProbabilities(input, target) and target or zeroBased(target, input)
+    return (ops.cross_entropy(input, t, self.weights, reductions[reductionOf(self)], ignored(self), self.labelSmoothing))
+end
+
+-- ---- numbers -----------------------------------------------------------------------------------------------------------------
+
+local function checkShapes(self, input, target)
+    if isTensor(input) and isTensor(target) and torch.numel(input) ~= torch.numel(target) then
+        base.fail('%s: input (%s) and target (%s) have different numbers of elements', torch.typename(self),
+            table.concat(torch.shapeOf(input), ', '), table.concat(torch.shapeOf(target), ', '))
+    end
+end
+
+-- The target in the input's shape and type; a number stands for a tensor of one element.
+local function likeInput(input, target)
+    if type(target) == 'number' then return ops.full(torch.shapeOf(input), target, input._t.type) end
+    if target._t.type ~= input._t.type then target = ops.copy(target, input._t.type) end
+    local same = target._t.ndim == input._t.ndim
+    for d = 0, same and input._t.ndim - 1 or -1 do same = same and target._t.shape[d] == input._t.shape[d] end
+    return same and target or ops.reshape(target, torch.shapeOf(input))
+end
+
+local pairOptions = allow('reduction')
+local weightedOptions = allow('weight', 'reduction')
+
+-- Losses that are one pointwise expression of (input, target), then reduced. attributes: fields handed to the op.
+local function definePair(name, op, attributes)
+    local class = torch.class('nn.' .. name, 'nn.Criterion')
+    function class:__init(first, second)
+        parent.__init(self)
+        local options = type(first) == 'table' and first or nil
+        local given = {}
+        for _, attribute in ipairs(attributes) do
+            self[attribute.name] = options and options[attribute.name] or attribute.default
+            given[attribute.name] = true
+        end
+        local rest = {}
+        for key, value in pairs(options or {}) do if not given[key] then rest[key] = value end end
+        configure(self, options and rest or nil, options == nil and first or second, pairOptions)
+    end
+    function class:compute(input, target)
+        checkShapes(self, input, target)
+        local list = {}
+        for k, attribute in ipairs(attributes) do list[k] = self[attribute.name] end
+        return reduce(self, ops[op](input, likeInput(input, target), unpack(list)))
+    end
+end
+
+--- nn.MSECriterion([sizeAverage]), nn.AbsCriterion, nn.SmoothL1Criterion, nn.HuberCriterion: of (x - y), averaged or summed.
+definePair('MSECriterion', 'squared_difference', {})
+definePair('AbsCriterion', 'absolute_difference', {})
+definePair('SmoothL1Criterion', 'smooth_l1', {{name = 'beta', default = 1}})
+definePair('HuberCriterion', 'huber', {{name = 'delta', default = 1}})
+
+-- Losses with an optional weight of every element.
+local function defineWeighted(name, op)
+    local class = torch.class('nn.' .. name, 'nn.Criterion')
+    function class:__init(weights, sizeAverage)
+        parent.__init(self)
+        if type(weights) == 'boolean' then weights, sizeAverage = nil, weights end
+        configure(self, weights, sizeAverage, weightedOptions)
+    end
+    function class:compute(input, target)
+        checkShapes(self, input, target)
+        local losses = ops[op](input, likeInput(input, target))
+        if self.weights then losses = ops.mul(losses, self.weights) end
+        return reduce(self, losses)
+    end
+end
+
+--- nn.BCECriterion([weights [, sizeAverage]]): binary cross entropy of probabilities; logarithms are bounded at -100.
+-- nn.BCEWithLogitsLoss: the same of logits, stable.
+defineWeighted('BCECriterion', 'bce')
+defineWeighted('BCEWithLogitsCriterion', 'bce_with_logits')
+
+--- nn.DistKLDivCriterion([sizeAverage]): target·(log target - input), input log probabilities.
+definePair('DistKLDivCriterion', 'kl_div', {})
+
+-- PyTorch's names.
+nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.L1Loss = nn.CrossEntropyCriterion, nn.ClassNLLCriterion, nn.MSECriterion, nn.AbsCriterion
+nn.BCELoss, nn.BCEWithLogitsLoss, nn.SmoothL1Loss = nn.BCECriterion, nn.BCEWithLogitsCriterion, nn.SmoothL1Criterion
+nn.HuberLoss, nn.KLDivLoss = nn.HuberCriterion, nn.DistKLDivCriterion

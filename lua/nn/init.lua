@@ -1,0 +1,25 @@
+-- nn: modules and criterions. require 'nn' sets the global and returns it.
+nn = rawget(_G, 'nn') or {} -- luacheck: globals nn
+
+require 'nn.Module'
+require 'nn.Criterion'
+require 'nn.state'
+require 'nn.flatten'
+require 'nn.clone'
+require 'nn.Container'
+require 'nn.Sequential'
+require 'nn.tables'
+require 'nn.Linear'
+require 'nn.activations'
+require 'nn.Dropout'
+require 'nn.shape'
+require 'nn.criterions'
+require 'nn.functional'
+nn.init = require 'nn.initialise'
+
+local children = require 'nn.children'
+
+--- nn.Parameter(tensor): marks a tensor so that, assigned to a module, it is trained with it.
+function nn.Parameter(x) return children.markParameter(x) end
+
+return nn

@@ -43,8 +43,17 @@ local function isInternal(info)
     return info.what == 'C' or info.source:sub(1, #root + 1) == '@' .. root or info.source:sub(1, 7) == '=dlrun:'
 end
 
+-- Front-end parts that improve messages: functions from message to message (labels counted from 1, as the script counts).
+M.reword = {}
+
+-- Set by nn: the path and text of the module that is running, or nil.
+function M.where() return nil end
+
 -- Raises message at the innermost line outside the Lua front end.
 function M.raise(message)
+    for _, f in ipairs(M.reword) do message = f(message) end
+    local where = M.where()
+    if where then message = where .. ': ' .. message end
     local level = 2
     local info = debug.getinfo(level, 'S')
     while info and isInternal(info) do

@@ -3,6 +3,7 @@
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
+local shapeOf = require 'torch.resize'.fullShape
 local children = require 'nn.children'
 local tape = require 'nn.tape'
 
@@ -83,7 +84,7 @@ function Criterion:updateGradInput(input, target)
     end
     local grads = tape.backward(segment, input, {}, one(), true, false)
     local inputs = tape.flatten(input)
-    for k = 1, #inputs do grads[k] = grads[k] or ops.full(torch.shapeOf(inputs[k]), 0) end
+    for k = 1, #inputs do grads[k] = grads[k] or ops.full(shapeOf(inputs[k]), 0) end
     local result = tape.rebuild(input, grads)
     if isTensor(result) and isTensor(self.gradInput) then self.gradInput:set(result) else self.gradInput = result end
     return self.gradInput

@@ -2,6 +2,7 @@
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
+local shapeOf = require 'torch.resize'.fullShape
 
 --- nn.Linear(inFeatures, outFeatures [, bias = true]): y = x weightᵀ + bias.
 -- Input (N, inFeatures), (inFeatures) or (…, inFeatures); weight (outFeatures, inFeatures), bias (outFeatures). Initialised uniformly in
@@ -50,7 +51,7 @@ local function check(self, x)
     local t, w = x._t, self.weight._t
     local n = t.ndim > 0 and tonumber(t.shape[t.ndim - 1]) or 0
     if n ~= tonumber(w.shape[1]) then
-        base.fail('expected (…, %d), got (%s)%s', tonumber(w.shape[1]), table.concat(torch.shapeOf(x), ', '),
+        base.fail('expected (…, %d), got (%s)%s', tonumber(w.shape[1]), table.concat(shapeOf(x), ', '),
             tonumber(torch.numel(x)) % tonumber(w.shape[1]) == 0 and t.ndim > 2 and '; flatten it first: nn.Flatten()' or '')
     end
 end

@@ -8,6 +8,7 @@
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
+local shapeOf = require 'torch.resize'.fullShape
 local autograd = require 'torch.autograd'
 local children = require 'nn.children'
 local path = require 'nn.path'
@@ -69,7 +70,7 @@ end
 -- ---- parameters ----------------------------------------------------------------------------------------------------------
 
 local function zerosLike(x)
-    local g = raw.empty(x._t.type, torch.shapeOf(x), C.dl_device_of(x._t))
+    local g = raw.empty(x._t.type, shapeOf(x), C.dl_device_of(x._t))
     into.full(g, nil, 0)
     return g
 end
@@ -88,7 +89,7 @@ end
 -- From now on the parameter is a leaf of autograd whose gradient is the module's gradWeight.
 local function bindParameter(self, name)
     local p = self[name]
-    if children.isFrozen(p) or raw.isEmpty(p) or p._t.var ~= nil then return end
+    if raw.isFrozen(p) or raw.isEmpty(p) or p._t.var ~= nil then return end
     base.check(C.dl_requires_grad(p._t, 1))
     base.check(C.dl_set_grad(p._t, gradOf(self, name)._t))
 end
@@ -134,7 +135,7 @@ end
 -- A classic module (Torch7's three methods) is one node of the tape.
 local function callClassic(self, input)
     local old = C.dl_set_grad_enabled(0)
-    local ok, output = xpcall(self.updateOutput, base.traceback, self, input)
+    local ok, output = pcall(self.updateOutput, self, input)
     C.dl_set_grad_enabled(old)
     if not ok then error(output, 0) end
     local outputs = tape.flatten(output)
@@ -282,7 +283,7 @@ function Module:accUpdateGradParameters(input, gradOutput, lr)
         self[children.gradName(name)] = self[name]
     end
     local old = C.dl_set_grad_enabled(0)
-    local ok, err = xpcall(self.accGradParameters, base.traceback, self, input, gradOutput, -lr)
+    local ok, err = pcall(self.accGradParameters, self, input, gradOutput, -lr)
     C.dl_set_grad_enabled(old)
     for _, name in ipairs(names) do self[children.gradName(name)] = kept[name] end
     if not ok then error(err, 0) end

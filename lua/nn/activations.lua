@@ -4,8 +4,8 @@ local ops = require 'torch.ops'
 
 local C, into = base.C, ops.into
 
--- name -> {op, {parameter names in order of the op's attributes}, {defaults}, inPlaceArgument = the position of Torch7's inplace flag}.
--- Formulas stand in core/pointwise.def.
+-- name -> {op, parameters = field names in order of the op's attributes, defaults, inPlace = position of Torch7's inplace flag,
+-- fromOutput = the op for a first parameter >= 0, whose gradient needs only the result}. Formulas: core/pointwise.def.
 local rows = {
     ReLU = {op = 'relu', inPlace = 1, doc = 'max(x, 0)'},
     ReLU6 = {op = 'relu6', inPlace = 1, doc = 'min(max(x, 0), 6)'},
@@ -25,8 +25,8 @@ local rows = {
     Hardsigmoid = {op = 'hardsigmoid', doc = 'min(max(x / 6 + 1/2, 0), 1)'},
     Hardswish = {op = 'hardswish', doc = 'x hardsigmoid(x)'},
     SELU = {op = 'selu', doc = 'Klambauer et al. 2017'},
-    ELU = {op = 'elu', parameters = {'alpha'}, defaults = {1}, inPlace = 2, doc = 'x > 0 ? x : alpha (exp(x) - 1)'},
-    LeakyReLU = {op = 'leaky_relu', parameters = {'negval'}, defaults = {0.01}, inPlace = 2, doc = 'x > 0 ? x : negval x'},
+    ELU = {op = 'elu', fromOutput = 'elu_inplace', parameters = {'alpha'}, defaults = {1}, inPlace = 2, doc = 'x > 0 ? x : alpha (exp(x) - 1)'},
+    LeakyReLU = {op = 'leaky_relu', fromOutput = 'leaky_relu_inplace', parameters = {'negval'}, defaults = {0.01}, inPlace = 2, doc = 'x > 0 ? x : negval x'},
     SoftPlus = {op = 'softplus', parameters = {'beta'}, defaults = {1}, doc = 'log(1 + exp(beta x)) / beta'},
     SoftShrink = {op = 'softshrink', parameters = {'lambda'}, defaults = {0.5}, doc = 'towards 0 by lambda'},
     HardShrink = {op = 'hardshrink', parameters = {'lambda'}, defaults = {0.5}, doc = '0 inside ±lambda'},
@@ -70,14 +70,17 @@ local function define(name, row)
         self.inplace = row.inPlace ~= nil and given[row.inPlace] == true
     end
 
-    function class:compute(x)
+    -- The op that this module is (fuse.lua asks too): where there is one, the form whose gradient needs only the result.
+    function class:pointwise()
         local list = values(self, row)
-        if self.inplace and mayOverwrite(x) then return into[row.op](x, x, unpack(list)) end
-        return ops[row.op](x, unpack(list))
+        return row.fromOutput and list[1] >= 0 and row.fromOutput or row.op, list
     end
 
-    -- For fuse.lua: the op that this module is.
-    function class:pointwise() return row.op, values(self, row) end
+    function class:compute(x)
+        local op, list = self:pointwise()
+        if self.inplace and mayOverwrite(x) then return into[op](x, x, unpack(list)) end
+        return ops[op](x, unpack(list))
+    end
 
     if row.parameters then
         function class:__tostring__()

@@ -4,23 +4,10 @@ local raw = require 'torch.raw'
 local M = {}
 local isTensor = raw.isTensor
 
-local PARAMETER, FROZEN = 1, 2 -- bits of a descriptor's `reserved`, the front end's own
-
 function M.isModule(x)
     local class = type(x) == 'table' and getmetatable(x)
     return class and type(class) == 'table' and class.__isModule == true
 end
-
--- Marks a tensor as a parameter: assigned to a module, it is trained with it.
-function M.markParameter(x)
-    x._t.reserved = bit.bor(x._t.reserved, PARAMETER)
-    return x
-end
-function M.isParameter(x) return isTensor(x) and bit.band(x._t.reserved, PARAMETER) ~= 0 end
-function M.freeze(x, frozen)
-    x._t.reserved = frozen and bit.bor(x._t.reserved, FROZEN) or bit.band(x._t.reserved, bit.bnot(FROZEN))
-end
-function M.isFrozen(x) return bit.band(x._t.reserved, FROZEN) ~= 0 end
 
 local function isModuleArray(x)
     return type(x) == 'table' and getmetatable(x) == nil and M.isModule(x[1])
@@ -77,7 +64,8 @@ function M.parameterNames(module)
         if isTensor(rawget(module, name)) then names[#names + 1] = name end
     end
     for _, key in ipairs(rawget(module, '_order') or {}) do
-        if key ~= 'weight' and key ~= 'bias' and M.isParameter(rawget(module, key)) then names[#names + 1] = key end
+        local x = rawget(module, key)
+        if key ~= 'weight' and key ~= 'bias' and isTensor(x) and raw.isParameter(x) then names[#names + 1] = key end
     end
     return names
 end

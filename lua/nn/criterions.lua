@@ -1,6 +1,7 @@
 -- criterions.lua: the losses.
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
+local shapeOf = require 'torch.resize'.fullShape
 local raw = require 'torch.raw'
 
 local C = base.C
@@ -66,7 +67,6 @@ local function reword(message)
     local hint = label == 0 and '; labels start at 1; y:add(1)?' or ''
     return (message:gsub('label %-?%d+ at sample %d+: expected 0%.%.%d+', ('label %d at sample %d: expected 1..%d%s'):format(label, sample, last, hint)))
 end
-base.reword = base.reword or {}
 table.insert(base.reword, reword)
 
 local function ignored(self) return self.ignoreIndex and self.ignoreIndex - 1 or nil end
@@ -125,17 +125,17 @@ end
 local function checkShapes(self, input, target)
     if isTensor(input) and isTensor(target) and torch.numel(input) ~= torch.numel(target) then
         base.fail('%s: input (%s) and target (%s) have different numbers of elements', torch.typename(self),
-            table.concat(torch.shapeOf(input), ', '), table.concat(torch.shapeOf(target), ', '))
+            table.concat(shapeOf(input), ', '), table.concat(shapeOf(target), ', '))
     end
 end
 
 -- The target in the input's shape and type; a number stands for a tensor of one element.
 local function likeInput(input, target)
-    if type(target) == 'number' then return ops.full(torch.shapeOf(input), target, input._t.type) end
+    if type(target) == 'number' then return ops.full(shapeOf(input), target, input._t.type) end
     if target._t.type ~= input._t.type then target = ops.copy(target, input._t.type) end
     local same = target._t.ndim == input._t.ndim
     for d = 0, same and input._t.ndim - 1 or -1 do same = same and target._t.shape[d] == input._t.shape[d] end
-    return same and target or ops.reshape(target, torch.shapeOf(input))
+    return same and target or ops.reshape(target, shapeOf(input))
 end
 
 local pairOptions = allow('reduction')
@@ -165,8 +165,8 @@ local function definePair(name, op, attributes)
 end
 
 --- nn.MSECriterion([sizeAverage]), nn.AbsCriterion, nn.SmoothL1Criterion, nn.HuberCriterion: of (x - y), averaged or summed.
-definePair('MSECriterion', 'squared_difference', {})
-definePair('AbsCriterion', 'absolute_difference', {})
+definePair('MSECriterion', 'squared_error', {})
+definePair('AbsCriterion', 'absolute_error', {})
 definePair('SmoothL1Criterion', 'smooth_l1', {{name = 'beta', default = 1}})
 definePair('HuberCriterion', 'huber', {{name = 'delta', default = 1}})
 

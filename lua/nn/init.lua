@@ -17,9 +17,9 @@ require 'nn.criterions'
 require 'nn.functional'
 nn.init = require 'nn.initialise'
 
-local children = require 'nn.children'
+local raw = require 'torch.raw'
 
 --- nn.Parameter(tensor): marks a tensor so that, assigned to a module, it is trained with it.
-function nn.Parameter(x) return children.markParameter(x) end
+function nn.Parameter(x) return raw.markParameter(x, true) end
 
 return nn

@@ -1,6 +1,7 @@
 -- shape.lua: modules that change only how elements are arranged, and Identity.
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
+local shapeOf = require 'torch.resize'.fullShape
 
 local C = base.C
 
@@ -50,7 +51,7 @@ end
 
 -- The shape of the result: the sizes, with the batch in front if there is one.
 function View:target(x)
-    local shape = torch.shapeOf(x)
+    local shape = shapeOf(x)
     local n = #shape
     if self.numInputDims and n > self.numInputDims then return {product{unpack(shape, 1, n - self.numInputDims)}, unpack(self.sizes)} end
     local count = product(shape)
@@ -74,7 +75,7 @@ function Reshape:__init(...)
 end
 
 function Reshape:target(x)
-    local shape = torch.shapeOf(x)
+    local shape = shapeOf(x)
     local count = product(shape)
     local batch = self.batchMode
     if batch == nil then batch = count ~= self.numElements and shape[1] ~= nil and count == shape[1] * self.numElements end
@@ -93,7 +94,7 @@ function Flatten:__init(startDim, endDim)
 end
 
 function Flatten:compute(x)
-    local shape = torch.shapeOf(x)
+    local shape = shapeOf(x)
     local n = #shape
     local from = self.startDim < 0 and n + 1 + self.startDim or self.startDim
     local to = self.endDim < 0 and n + 1 + self.endDim or self.endDim
@@ -166,7 +167,7 @@ end)
 defineDim('Replicate', function(self, x)
     local d = shifted(x, self.dim, self.ndim)
     local y = ops.unsqueeze(x, d)
-    local shape = torch.shapeOf(y)
+    local shape = shapeOf(y)
     shape[d + 1] = self.nfeatures
     return ops.expand(y, shape)
 end, function(self, n, dim, numInputDims)

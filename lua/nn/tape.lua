@@ -47,7 +47,7 @@ function M.record(f, input, params)
     local paramPointers = raw.pointers(params)
     base.check(C.dl_segment_begin(ffi.cast('const dl_tensor *const *', inPointers), proxyPointers, #inputs, paramPointers, #params, out))
     local segment = ffi.gc(out[0], free)
-    local ok, result = xpcall(function() return f(M.rebuild(input, proxies)) end, base.traceback)
+    local ok, result = pcall(f, M.rebuild(input, proxies))
     if not ok then
         C.dl_segment_end(segment, nil, 0)
         error(result, 0)

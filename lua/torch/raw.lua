@@ -125,6 +125,18 @@ function M.news(n)
     return tensors, (M.pointers(tensors))
 end
 
+-- Marks of the front end, kept in the descriptor of one Lua tensor: nn.Parameter, and requiresGrad = false.
+local PARAMETER, FROZEN = 1, 2
+
+local function mark(bit_)
+    return function(x, on)
+        x._t.reserved = on and bit.bor(x._t.reserved, bit_) or bit.band(x._t.reserved, bit.bnot(bit_))
+        return x
+    end, function(x) return bit.band(x._t.reserved, bit_) ~= 0 end
+end
+M.markParameter, M.isParameter = mark(PARAMETER)
+M.freeze, M.isFrozen = mark(FROZEN)
+
 function M.isEmpty(x) return x._t.storage == nil end
 
 function M.device(x) return C.dl_device_of(x._t) end

@@ -22,7 +22,10 @@ M.functions = F
 
 fields.requiresGrad = {
     get = function(x) return C.dl_is_recorded(x._t) ~= 0 end,
-    set = function(x, on) check(C.dl_requires_grad(x._t, on and 1 or 0)) end,
+    set = function(x, on)
+        check(C.dl_requires_grad(x._t, on and 1 or 0))
+        raw.freeze(x, not on) -- a parameter that was told so stays out of training
+    end,
 }
 
 -- The gradient's buffer (an alias: writing to it is seen by the optimizer), or nil.

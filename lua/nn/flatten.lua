@@ -70,22 +70,23 @@ Module._flattenTensorBuffer = {}
 
 function Module.flatten(parameters) return flatten(parameters) end
 
---- a:share(b, 'weight', 'bias', …): a's fields see b's memory from now on.
+local function share(mine, theirs, names)
+    for _, name in ipairs(names) do
+        local a, b = rawget(mine, name), rawget(theirs, name)
+        if raw.isTensor(a) and raw.isTensor(b) then a:set(raw.detach(b)) end
+    end
+    local others = {}
+    for _, child in children.each(theirs) do others[#others + 1] = child end
+    local k = 0
+    for _, child in children.each(mine) do
+        k = k + 1
+        if others[k] then share(child, others[k], names) end
+    end
+end
+
+--- a:share(b, 'weight', 'bias', …): a's fields, and those of all below it, see b's memory from now on.
 function Module:share(other, ...)
-    local names = {...}
-    self:_rebinding(function()
-        for _, name in ipairs(names) do
-            local mine, theirs = rawget(self, name), rawget(other, name)
-            if raw.isTensor(mine) and raw.isTensor(theirs) then mine:set(raw.detach(theirs)) end
-        end
-        local other_ = {}
-        for _, child in children.each(other) do other_[#other_ + 1] = child end
-        local k = 0
-        for _, child in children.each(self) do
-            k = k + 1
-            if other_[k] then child:share(other_[k], ...) end
-        end
-    end)
+    self:_rebinding(share, self, other, {...})
     return self
 end
 

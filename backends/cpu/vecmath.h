@@ -28,9 +28,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Past a file's growth limit gcc stops inlining what is merely `inline`, and such a loop is not vectorised. */
+#define CPU_INLINE static inline __attribute__((always_inline))
+
 /* ---- bits ---------------------------------------------------------------------------------------------------------------- */
 #define CPU_BITCAST(to, to_type, from, from_type)                                                                              \
-    static inline to_type dl_bitcast_##to##_##from(from_type x) {                                                              \
+    CPU_INLINE to_type dl_bitcast_##to##_##from(from_type x) {                                                                 \
         to_type y;                                                                                                             \
         memcpy(&y, &x, sizeof y);                                                                                              \
         return y;                                                                                                              \
@@ -49,14 +52,15 @@ CPU_BITCAST(u64, uint64_t, f64, double)
 
 /* a * b + c in one rounding where the instruction exists, in two elsewhere. */
 #ifdef __FMA__
-static inline float cpu_mad_f32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-static inline double cpu_mad_f64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+CPU_INLINE float cpu_mad_f32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+CPU_INLINE double cpu_mad_f64(double a, double b, double c) { return __builtin_fma(a, b, c); }
 #else
-static inline float cpu_mad_f32(float a, float b, float c) { return a * b + c; }
-static inline double cpu_mad_f64(double a, double b, double c) { return a * b + c; }
+CPU_INLINE float cpu_mad_f32(float a, float b, float c) { return a * b + c; }
+CPU_INLINE double cpu_mad_f64(double a, double b, double c) { return a * b + c; }
 #endif
 
-/* ---- f32 ------------------------------------------------------------------------------------------------------------------ */
+/* ---- f32 ------------------------------------------------------------------------------------------------------------------
+ */
 #define R(name) name##_f32
 #define REAL float
 #define BITS uint32_t
@@ -77,7 +81,8 @@ static inline double cpu_mad_f64(double a, double b, double c) { return a * b + 
 #undef C
 #undef LIBM
 
-/* ---- f64 ------------------------------------------------------------------------------------------------------------------ */
+/* ---- f64 ------------------------------------------------------------------------------------------------------------------
+ */
 #define R(name) name##_f64
 #define REAL double
 #define BITS uint64_t

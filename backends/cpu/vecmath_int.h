@@ -13,20 +13,20 @@ __extension__ typedef __int128 cpu_int128;
 
 /* idiv and imod: a zero divisor sets *fault and gives 0. A divisor of -1 is done by negation, which wraps. */
 #define CPU_INTEGER(sfx, type, wide, product, bits, is_signed)                                                                 \
-    static inline type dl_max_##sfx(type a, type b) { return a > b ? a : b; }                                                  \
-    static inline type dl_min_##sfx(type a, type b) { return a < b ? a : b; }                                                  \
-    static inline type dl_abs_##sfx(type a) { return is_signed && a < (type)1 ? (type)(0 - (wide)a) : a; }                     \
-    static inline type dl_shl_##sfx(type a, type b) { return (type)((wide)a << ((wide)b & (bits - 1))); }                      \
-    static inline type dl_shr_##sfx(type a, type b) { return (type)(a >> ((wide)b & (bits - 1))); }                            \
-    static inline type dl_mulhi_##sfx(type a, type b) { return (type)((product)a * (product)b >> bits); }                      \
-    static inline type dl_idiv_##sfx(type a, type b, int32_t *fault) {                                                         \
+    CPU_INLINE type dl_max_##sfx(type a, type b) { return a > b ? a : b; }                                                     \
+    CPU_INLINE type dl_min_##sfx(type a, type b) { return a < b ? a : b; }                                                     \
+    CPU_INLINE type dl_abs_##sfx(type a) { return is_signed && a < (type)1 ? (type)(0 - (wide)a) : a; }                        \
+    CPU_INLINE type dl_shl_##sfx(type a, type b) { return (type)((wide)a << ((wide)b & (bits - 1))); }                         \
+    CPU_INLINE type dl_shr_##sfx(type a, type b) { return (type)(a >> ((wide)b & (bits - 1))); }                               \
+    CPU_INLINE type dl_mulhi_##sfx(type a, type b) { return (type)((product)a * (product)b >> bits); }                         \
+    CPU_INLINE type dl_idiv_##sfx(type a, type b, int32_t *fault) {                                                            \
         if (b == 0) {                                                                                                          \
             *fault = 1;                                                                                                        \
             return 0;                                                                                                          \
         }                                                                                                                      \
         return is_signed && b == (type)-1 ? (type)(0 - (wide)a) : (type)(a / b);                                               \
     }                                                                                                                          \
-    static inline type dl_imod_##sfx(type a, type b, int32_t *fault) {                                                         \
+    CPU_INLINE type dl_imod_##sfx(type a, type b, int32_t *fault) {                                                            \
         if (b == 0) {                                                                                                          \
             *fault = 1;                                                                                                        \
             return 0;                                                                                                          \
@@ -46,7 +46,7 @@ CPU_INTEGERS(CPU_INTEGER)
 
 /* Float to integer: towards zero, saturating, NaN gives 0. `above` is the first value too large. */
 #define CPU_CAST(to, type, from, real, lowest, highest, above)                                                                 \
-    static inline type dl_cast_##to##_##from(real x) {                                                                         \
+    CPU_INLINE type dl_cast_##to##_##from(real x) {                                                                            \
         return x != x ? 0 : x >= (real)(above) ? highest : x <= (real)(lowest) ? lowest : (type)x;                             \
     }
 #define CPU_CASTS(from, real)                                                                                                  \

@@ -12,42 +12,42 @@
 #define REAL_NAN C(__builtin_nanf(""), __builtin_nan(""))
 
 /* ---- rounding, selection ------------------------------------------------------------------------------------------------ */
-static inline REAL R(dl_fma)(REAL a, REAL b, REAL c) { return LIBM(__builtin_fma)(a, b, c); }
-static inline REAL R(dl_abs)(REAL x) { return LIBM(__builtin_fabs)(x); }
-static inline REAL R(dl_sqrt)(REAL x) { return LIBM(__builtin_sqrt)(x); }
-static inline REAL R(dl_floor)(REAL x) { return LIBM(__builtin_floor)(x); }
-static inline REAL R(dl_ceil)(REAL x) { return LIBM(__builtin_ceil)(x); }
-static inline REAL R(dl_trunc)(REAL x) { return LIBM(__builtin_trunc)(x); }
-static inline REAL R(dl_rint)(REAL x) { return LIBM(__builtin_rint)(x); }
-static inline REAL R(dl_max)(REAL a, REAL b) {
+CPU_INLINE REAL R(dl_fma)(REAL a, REAL b, REAL c) { return LIBM(__builtin_fma)(a, b, c); }
+CPU_INLINE REAL R(dl_abs)(REAL x) { return LIBM(__builtin_fabs)(x); }
+CPU_INLINE REAL R(dl_sqrt)(REAL x) { return LIBM(__builtin_sqrt)(x); }
+CPU_INLINE REAL R(dl_floor)(REAL x) { return LIBM(__builtin_floor)(x); }
+CPU_INLINE REAL R(dl_ceil)(REAL x) { return LIBM(__builtin_ceil)(x); }
+CPU_INLINE REAL R(dl_trunc)(REAL x) { return LIBM(__builtin_trunc)(x); }
+CPU_INLINE REAL R(dl_rint)(REAL x) { return LIBM(__builtin_rint)(x); }
+CPU_INLINE REAL R(dl_max)(REAL a, REAL b) {
     REAL m = b >= a ? b : a; /* a where a is NaN */
     return b != b ? b : m;
 }
-static inline REAL R(dl_min)(REAL a, REAL b) {
+CPU_INLINE REAL R(dl_min)(REAL a, REAL b) {
     REAL m = b <= a ? b : a; /* a where a is NaN */
     return b != b ? b : m;
 }
 /* The exact quotient rounded towards zero: a / b itself may have been rounded up to a whole number that a does not reach. */
-static inline REAL R(dl_idiv)(REAL a, REAL b) {
+CPU_INLINE REAL R(dl_idiv)(REAL a, REAL b) {
     REAL q = LIBM(__builtin_trunc)(a / b), rest = LIBM(__builtin_fma)(-q, b, a);
     int beyond = (rest != 0) & ((rest < 0) != (a < 0));
     return beyond ? q - LIBM(__builtin_copysign)(1, q) : q;
 }
-static inline REAL R(dl_imod)(REAL a, REAL b) { return LIBM(fmod)(a, b); }
+CPU_INLINE REAL R(dl_imod)(REAL a, REAL b) { return LIBM(fmod)(a, b); }
 
 /* ---- exponentials: x = n ln 2 + r, |r| <= ln 2 / 2 ----------------------------------------------------------------------- */
 
 /* 2^n for an n that SHIFTER was added to; a normal number for 1 - BIAS <= n <= BIAS. */
-static inline REAL R(cpu_power)(REAL shifted) { return OF_BITS(TO_BITS(shifted) << MANTISSA); }
+CPU_INLINE REAL R(cpu_power)(REAL shifted) { return OF_BITS(TO_BITS(shifted) << MANTISSA); }
 
 /* y * 2^n for any n within twice the range of exponents, in two steps so that results may be denormal. */
-static inline REAL R(cpu_scale)(REAL y, REAL n) {
+CPU_INLINE REAL R(cpu_scale)(REAL y, REAL n) {
     const REAL half = n * C(0.5f, 0.5) + SHIFTER, rest = n - (half - SHIFTER);
     return y * R(cpu_power)(half) * R(cpu_power)(rest + SHIFTER);
 }
 
 /* (e^r - 1 - r) / r^2 */
-static inline REAL R(cpu_exp_tail)(REAL r) {
+CPU_INLINE REAL R(cpu_exp_tail)(REAL r) {
     REAL p = C(0x1.6bed86p-10f, 0x1.1ee9c0999cab7p-29);
 #if MANTISSA == 52
     p = R(cpu_mad)(p, r, 0x1.af5e6f1b02003p-26);
@@ -63,7 +63,7 @@ static inline REAL R(cpu_exp_tail)(REAL r) {
     return R(cpu_mad)(p, r, C(0x1.fffffep-2f, 0.5));
 }
 
-static inline REAL R(dl_exp)(REAL x) {
+CPU_INLINE REAL R(dl_exp)(REAL x) {
     x = x > C(89.0f, 710.0) ? C(89.0f, 710.0) : x; /* beyond, the result is infinite or 0 all the same */
     x = x < C(-104.0f, -746.0) ? C(-104.0f, -746.0) : x;
     const REAL n = (x * LOG2_E + SHIFTER) - SHIFTER;
@@ -71,7 +71,7 @@ static inline REAL R(dl_exp)(REAL x) {
     return R(cpu_scale)(R(cpu_mad)(r * r, R(cpu_exp_tail)(r), r) + 1, n);
 }
 
-static inline REAL R(dl_exp2)(REAL x) {
+CPU_INLINE REAL R(dl_exp2)(REAL x) {
     x = x > C(129.0f, 1025.0) ? C(129.0f, 1025.0) : x;
     x = x < C(-151.0f, -1076.0) ? C(-151.0f, -1076.0) : x;
     const REAL n = (x + SHIFTER) - SHIFTER;
@@ -80,7 +80,7 @@ static inline REAL R(dl_exp2)(REAL x) {
 }
 
 /* e^x - 1 = 2 ((e^r - 1) 2^(n-1) + (2^(n-1) - 1/2)): halved so that n = BIAS + 1 does not overflow too early. */
-static inline REAL R(dl_expm1)(REAL x) {
+CPU_INLINE REAL R(dl_expm1)(REAL x) {
     REAL y = x > C(89.0f, 710.0) ? C(89.0f, 710.0) : x;
     y = y < C(-18.0f, -38.0) ? C(-18.0f, -38.0) : y;
     const REAL n = (y * LOG2_E + SHIFTER) - SHIFTER;
@@ -91,7 +91,7 @@ static inline REAL R(dl_expm1)(REAL x) {
 }
 
 /* tanh x = t / (t + 2) with t = e^2x - 1 */
-static inline REAL R(dl_tanh)(REAL x) {
+CPU_INLINE REAL R(dl_tanh)(REAL x) {
     REAL y = R(dl_abs)(x);
     y = y > C(10.0f, 20.0) ? C(10.0f, 20.0) : y;
     const REAL t = R(dl_expm1)(2 * y);
@@ -105,7 +105,7 @@ typedef struct R(cpu_log_parts) {
 } R(cpu_log_parts);
 
 /* For 0 < x < inf; anything in between for others. */
-static inline R(cpu_log_parts) R(cpu_log_split)(REAL x) {
+CPU_INLINE R(cpu_log_parts) R(cpu_log_split)(REAL x) {
     const BITS two_thirds = C(0x3f2aaaabu, 0x3fe5555555555555u), one = (BITS)BIAS << MANTISSA;
     const REAL small = C(0x1p-126f, 0x1p-1022);
     const BITS u = TO_BITS(x < small ? x * C(0x1p24f, 0x1p53) : x) + (one - two_thirds);
@@ -116,7 +116,7 @@ static inline R(cpu_log_parts) R(cpu_log_split)(REAL x) {
 }
 
 /* log(1 + f) + e ln 2 */
-static inline REAL R(cpu_log_sum)(REAL e, REAL f) {
+CPU_INLINE REAL R(cpu_log_sum)(REAL e, REAL f) {
 #if MANTISSA == 52
     /* With s = f / (2 + f): log(1 + f) = 2 s + s z P(z), z = s^2, and 2 s = f - f^2/2 + s f^2/2. */
     const REAL s = f / (2 + f), z = s * s, h = 0.5 * f * f;
@@ -146,35 +146,36 @@ static inline REAL R(cpu_log_sum)(REAL e, REAL f) {
 }
 
 /* y where the logarithm of x is an ordinary number, its limits elsewhere. */
-static inline REAL R(cpu_log_limits)(REAL x, REAL y) {
+CPU_INLINE REAL R(cpu_log_limits)(REAL x, REAL y) {
     const REAL low = x == 0 ? -REAL_INF : REAL_NAN;
     return x > 0 ? (x < REAL_INF ? y : x) : low;
 }
 
-static inline REAL R(dl_log)(REAL x) {
+CPU_INLINE REAL R(dl_log)(REAL x) {
     const R(cpu_log_parts) p = R(cpu_log_split)(x);
     return R(cpu_log_limits)(x, R(cpu_log_sum)(p.e, p.f));
 }
 
-static inline REAL R(dl_log2)(REAL x) {
+CPU_INLINE REAL R(dl_log2)(REAL x) {
     const R(cpu_log_parts) p = R(cpu_log_split)(x);
     return R(cpu_log_limits)(x, R(cpu_mad)(R(cpu_log_sum)(0, p.f), LOG2_E, p.e));
 }
 
 /* log(u) + (what rounding 1 + x to u lost) / u */
-static inline REAL R(dl_log1p)(REAL x) {
+CPU_INLINE REAL R(dl_log1p)(REAL x) {
     const REAL u = 1 + x, lost = (x - (u - 1)) / u;
     const R(cpu_log_parts) p = R(cpu_log_split)(u);
     const REAL y = R(cpu_log_limits)(u, R(cpu_log_sum)(p.e, p.f) + lost);
     return x == 0 ? x : y;
 }
 
-/* ---- the C library's ------------------------------------------------------------------------------------------------------ */
-static inline REAL R(dl_asin)(REAL x) { return LIBM(asin)(x); }
-static inline REAL R(dl_acos)(REAL x) { return LIBM(acos)(x); }
-static inline REAL R(dl_atan)(REAL x) { return LIBM(atan)(x); }
-static inline REAL R(dl_atan2)(REAL y, REAL x) { return LIBM(atan2)(y, x); }
-static inline REAL R(dl_erfc)(REAL x) { return LIBM(erfc)(x); }
+/* ---- the C library's ------------------------------------------------------------------------------------------------------
+ */
+CPU_INLINE REAL R(dl_asin)(REAL x) { return LIBM(asin)(x); }
+CPU_INLINE REAL R(dl_acos)(REAL x) { return LIBM(acos)(x); }
+CPU_INLINE REAL R(dl_atan)(REAL x) { return LIBM(atan)(x); }
+CPU_INLINE REAL R(dl_atan2)(REAL y, REAL x) { return LIBM(atan2)(y, x); }
+CPU_INLINE REAL R(dl_erfc)(REAL x) { return LIBM(erfc)(x); }
 
 #undef SHIFTER
 #undef LN2_HI

@@ -1,7 +1,8 @@
-/* vecmath_special.h - the functions of vecmath.h that f32 and f64 do not share: f32 ones that take a detour through f64, and those
- * left to the C library in f64. */
+/* vecmath_special.h - the functions of vecmath.h that f32 and f64 do not share: f32 ones that take a detour through f64, and
+ * those left to the C library in f64. */
 
-/* ---- trigonometry --------------------------------------------------------------------------------------------------------- */
+/* ---- trigonometry ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Element k: 2^k * 2/pi mod 4 as hi + lo, hi a multiple of 2^-25 (the first: of 2^-27). vecmath_table.c. (Pointers, because
  * gcc 12 gathers through those only.) */
@@ -14,7 +15,7 @@ typedef struct cpu_turn {
 
 /* x * 2/pi = quarter + f exactly enough for every float (Payne and Hanek 1983): x = m * 2^k with an integer m of 24 bits once
  * |x| >= 2^24, and only 2^k * 2/pi mod 4 counts. m * hi is exact, so is its difference to the quarter. */
-static inline cpu_turn cpu_turn_f32(float x) {
+CPU_INLINE cpu_turn cpu_turn_f32(float x) {
     const uint32_t u = dl_bitcast_u32_f32(x);
     const int32_t exponent = u >> 23 & 255;
     const int32_t k = exponent > 150 ? exponent - 150 : 0; /* signed: gathers take signed indices */
@@ -35,49 +36,51 @@ static inline cpu_turn cpu_turn_f32(float x) {
     return (cpu_turn){f * s, c, dl_bitcast_u64_f64(shifted)};
 }
 
-static inline double cpu_turned(double even, double odd, uint64_t quarter) {
+CPU_INLINE double cpu_turned(double even, double odd, uint64_t quarter) {
     const double y = quarter & 1 ? odd : even;
     return dl_bitcast_f64_u64(dl_bitcast_u64_f64(y) ^ (quarter >> 1 << 63));
 }
 
-static inline float cpu_finite_only_f32(float x, double y) { return x - x == 0 ? (float)y : __builtin_nanf(""); }
+CPU_INLINE float cpu_finite_only_f32(float x, double y) { return x - x == 0 ? (float)y : __builtin_nanf(""); }
 
-static inline float dl_sin_f32(float x) {
+CPU_INLINE float dl_sin_f32(float x) {
     const cpu_turn t = cpu_turn_f32(x);
     return cpu_finite_only_f32(x, cpu_turned(t.sin, t.cos, t.quarter));
 }
 
-static inline float dl_cos_f32(float x) {
+CPU_INLINE float dl_cos_f32(float x) {
     const cpu_turn t = cpu_turn_f32(x);
     return cpu_finite_only_f32(x, cpu_turned(t.cos, -t.sin, t.quarter));
 }
 
-static inline float dl_tan_f32(float x) {
+CPU_INLINE float dl_tan_f32(float x) {
     const cpu_turn t = cpu_turn_f32(x);
     const int odd = t.quarter & 1;
     return cpu_finite_only_f32(x, (odd ? -t.cos : t.sin) / (odd ? t.sin : t.cos));
 }
 
-static inline double dl_sin_f64(double x) { return sin(x); }
-static inline double dl_cos_f64(double x) { return cos(x); }
-static inline double dl_tan_f64(double x) { return tan(x); }
+CPU_INLINE double dl_sin_f64(double x) { return sin(x); }
+CPU_INLINE double dl_cos_f64(double x) { return cos(x); }
+CPU_INLINE double dl_tan_f64(double x) { return tan(x); }
 
-/* ---- hyperbolic functions --------------------------------------------------------------------------------------------------- */
-static inline float dl_cosh_f32(float x) {
+/* ---- hyperbolic functions ---------------------------------------------------------------------------------------------------
+ */
+CPU_INLINE float dl_cosh_f32(float x) {
     const double e = dl_exp_f64(x);
     return (float)(0.5 * (e + 1 / e));
 }
 
-static inline float dl_sinh_f32(float x) {
+CPU_INLINE float dl_sinh_f32(float x) {
     const double e = dl_exp_f64(x), y = x;
     return (float)(y * y < 0x1p-24 ? y + y * y * y * (1.0 / 6) : 0.5 * (e - 1 / e));
 }
 
-static inline double dl_cosh_f64(double x) { return cosh(x); }
-static inline double dl_sinh_f64(double x) { return sinh(x); }
+CPU_INLINE double dl_cosh_f64(double x) { return cosh(x); }
+CPU_INLINE double dl_sinh_f64(double x) { return sinh(x); }
 
-/* ---- powers: |x|^y = 2^(y log2 |x|), log2 to 2^-41 relative so that 150 of it are good to 2^-33 ------------------------------ */
-static inline double cpu_log2_short(double x) {
+/* ---- powers: |x|^y = 2^(y log2 |x|), log2 to 2^-41 relative so that 150 of it are good to 2^-33
+ * ------------------------------ */
+CPU_INLINE double cpu_log2_short(double x) {
     const cpu_log_parts_f64 p = cpu_log_split_f64(x);
     const double s = p.f / (2 + p.f), z = s * s;
     double q = 0x1.29df6de4fdd4dp-2;
@@ -89,7 +92,7 @@ static inline double cpu_log2_short(double x) {
     return cpu_log_limits_f64(x, cpu_mad_f64(s, q, p.e));
 }
 
-static inline double cpu_exp2_short(double x) {
+CPU_INLINE double cpu_exp2_short(double x) {
     const double shifter = 0x1.8p52 + 1023;
     x = x > 200 ? 200 : x;
     x = x < -200 ? -200 : x;
@@ -105,7 +108,7 @@ static inline double cpu_exp2_short(double x) {
 }
 
 /* C's pow, special cases included. Floats from 2^24 on are even integers. */
-static inline float dl_pow_f32(float x, float y) {
+CPU_INLINE float dl_pow_f32(float x, float y) {
     const double shifted = (double)y + 0x1.8p52;
     const float a = __builtin_fabsf(x), size = __builtin_fabsf(y);
     const int whole = (size >= 0x1p24f) | (shifted - 0x1.8p52 == (double)y);
@@ -117,12 +120,13 @@ static inline float dl_pow_f32(float x, float y) {
     return dl_bitcast_f32_u32(dl_bitcast_u32_f32(magnitude) ^ (dl_bitcast_u32_f32(x) & odd << 31));
 }
 
-static inline double dl_pow_f64(double x, double y) { return pow(x, y); }
+CPU_INLINE double dl_pow_f64(double x, double y) { return pow(x, y); }
 
-/* ---- error function --------------------------------------------------------------------------------------------------------- */
+/* ---- error function ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Below 1 x + x P(x^2), above 1 - e^(-t Q(t)). */
-static inline float dl_erf_f32(float x) {
+CPU_INLINE float dl_erf_f32(float x) {
     const float size = __builtin_fabsf(x), t = size > 4 ? 4 : size, z = t * t;
     float p = 0x1.496a5ep-14f;
     p = cpu_mad_f32(p, z, -0x1.a3f70ep-11f);
@@ -142,17 +146,18 @@ static inline float dl_erf_f32(float x) {
     return __builtin_copysignf(y, x);
 }
 
-static inline double dl_erf_f64(double x) { return erf(x); }
+CPU_INLINE double dl_erf_f64(double x) { return erf(x); }
 
-/* ---- gamma ------------------------------------------------------------------------------------------------------------------ */
+/* ---- gamma ------------------------------------------------------------------------------------------------------------------
+ */
 
 /* lgamma() itself writes the global signgam. */
-static inline float dl_lgamma_f32(float x) {
+CPU_INLINE float dl_lgamma_f32(float x) {
     int sign;
     return lgammaf_r(x, &sign);
 }
 
-static inline double dl_lgamma_f64(double x) {
+CPU_INLINE double dl_lgamma_f64(double x) {
     int sign;
     return lgamma_r(x, &sign);
 }

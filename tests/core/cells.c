@@ -43,10 +43,11 @@ void cells_random(dl_tensor *t, dl_dtype type, int32_t ndim, const int64_t *shap
     cells_make(t, type, ndim, shape, random);
     for (int64_t i = 0; i < dl_tensor_count(t); i++) {
         const double whole = (double)cells_below(random, 33) - 16;
-        cells_set(t, i, floating                          ? whole / 4
-                        : type == DL_BOOL                 ? whole > 0
-                        : type == DL_U8                   ? fabs(rint(whole / 4))
-                                                          : rint(whole / 4));
+        cells_set(t, i,
+                  floating          ? whole / 4
+                  : type == DL_BOOL ? whole > 0
+                  : type == DL_U8   ? fabs(rint(whole / 4))
+                                    : rint(whole / 4));
     }
 }
 
@@ -70,7 +71,8 @@ void cells_check_gaps(const dl_tensor *t) {
     assert_non_null(used);
     for (int64_t i = 0; i < dl_tensor_count(t); i++) memset(used + offset_of(t, i), 1, size);
     for (uint64_t k = 0; k < bytes; k++)
-        if (!used[k] && ((unsigned char *)t->data)[k] != GAP_BYTE) fail_msg("byte %llu beside the tensor was written", (unsigned long long)k);
+        if (!used[k] && ((unsigned char *)t->data)[k] != GAP_BYTE)
+            fail_msg("byte %llu beside the tensor was written", (unsigned long long)k);
     free(used);
 }
 
@@ -147,8 +149,8 @@ int64_t cells_number(int32_t ndim, const int64_t *shape, const int64_t *place) {
     return number;
 }
 
-static dl_status run(const char *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, int32_t n_out, const dl_attr *attr,
-                     int32_t n_attr) {
+static dl_status run(const char *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, int32_t n_out,
+                     const dl_attr *attr, int32_t n_attr) {
     dl_tensor *outs[3];
     const int32_t id = dl_op_find(op);
     if (id < 0) fail_msg("there is no op %s", op);

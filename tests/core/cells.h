@@ -1,5 +1,5 @@
-/* cells.h - tensors as numbered cells, for tests that compare kernels with naive loops: random layouts and shapes, elements as doubles
- * whatever the dtype, memory of exactly the size needed (so that AddressSanitizer sees what lies beside it). */
+/* cells.h - tensors as numbered cells, for tests that compare kernels with naive loops: random layouts and shapes, elements as
+ * doubles whatever the dtype, memory of exactly the size needed (so that AddressSanitizer sees what lies beside it). */
 #ifndef CELLS_H
 #define CELLS_H
 #include "dlrun/dlrun.h"
@@ -40,9 +40,18 @@ void cells_call(const char *op, const dl_tensor *const *in, int32_t n_in, dl_ten
 void cells_refuse(const char *message, const char *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, int32_t n_out,
                   const dl_attr *attr, int32_t n_attr);
 
-#define A_INT(x) {DL_ATTR_INT, 0, {.i = (x)}}
-#define A_FLOAT(x) {DL_ATTR_FLOAT, 0, {.f = (x)}}
-#define A_INTS(list, n) {DL_ATTR_INTS, (n), {.iv = (list)}}
+#define A_INT(x)                                                                                                               \
+    {                                                                                                                          \
+        DL_ATTR_INT, 0, { .i = (x) }                                                                                           \
+    }
+#define A_FLOAT(x)                                                                                                             \
+    {                                                                                                                          \
+        DL_ATTR_FLOAT, 0, { .f = (x) }                                                                                         \
+    }
+#define A_INTS(list, n)                                                                                                        \
+    {                                                                                                                          \
+        DL_ATTR_INTS, (n), { .iv = (list) }                                                                                    \
+    }
 
 /* |got - expected| <= tolerance, or both NaN, or equal infinities. */
 void cells_near(double got, double expected, double tolerance, const char *what);

@@ -14,12 +14,17 @@ static int32_t random_shape(int64_t *shape, int32_t most_dims, int64_t most) {
 /* What the table of DESIGN section 5 says of conversions: saturation, NaN to 0, to bool != 0. */
 static void test_known_conversions(void **state) {
     (void)state;
-    const double from[] = {0, -0.0, 1, -1, 0.5, -0.5, 1.9, -1.9, 127.5, 128, 255.9, 256, -129, 32768, -40000, 3e9, -3e9, 1e19, -1e19, INFINITY, -INFINITY, NAN};
+    const double from[] = {0,   -0.0, 1,     -1,     0.5, -0.5, 1.9,  -1.9,  127.5,    128,       255.9,
+                           256, -129, 32768, -40000, 3e9, -3e9, 1e19, -1e19, INFINITY, -INFINITY, NAN};
     enum { N = sizeof from / sizeof *from };
     static const struct {
         dl_dtype type;
         double lowest, highest;
-    } limits[] = {{DL_U8, 0, 255}, {DL_I8, -128, 127}, {DL_I16, -32768, 32767}, {DL_I32, -2147483648.0, 2147483647.0}, {DL_I64, -0x1p63, 0x1p63}};
+    } limits[] = {{DL_U8, 0, 255},
+                  {DL_I8, -128, 127},
+                  {DL_I16, -32768, 32767},
+                  {DL_I32, -2147483648.0, 2147483647.0},
+                  {DL_I64, -0x1p63, 0x1p63}};
     const int64_t n = N;
     for (dl_dtype source = DL_F32; source <= DL_F64; source++) {
         dl_tensor x, y;
@@ -31,7 +36,8 @@ static void test_known_conversions(void **state) {
             cells_call("copy", in, 1, &y, 1, &type, 1);
             for (int i = 0; i < N; i++) {
                 const double expected = isnan(from[i]) ? 0 : fmin(fmax(trunc(from[i]), limits[k].lowest), limits[k].highest);
-                cells_near(cells_get(&y, i), expected, source == DL_F32 && fabs(expected) > 1e6 ? 256 : 0, dl_dtype_name(limits[k].type));
+                cells_near(cells_get(&y, i), expected, source == DL_F32 && fabs(expected) > 1e6 ? 256 : 0,
+                           dl_dtype_name(limits[k].type));
             }
             dl_tensor_clear(&y);
         }
@@ -83,8 +89,7 @@ static void test_layouts(void **state) {
         const dl_tensor *in[] = {&x};
         cells_call("copy", in, 1, &y, 1, NULL, 0);
         cells_check_gaps(&y);
-        if (dl_tensor_count(&y))
-            do {
+        if (dl_tensor_count(&y)) do {
                 int64_t at[DL_MAX_DIMS] = {0};
                 for (int32_t d = lead; d < ndim; d++) at[d - lead] = x_shape[d - lead] == 1 ? 0 : place[d];
                 const double value = cells_get(&x, cells_number(ndim - lead, x_shape, at));
@@ -149,14 +154,14 @@ static void test_cat(void **state) {
         const dl_attr attr = A_INT(round % 2 ? dim : dim - ndim);
         cells_call("cat", in, n, &y, 1, &attr, 1);
         assert_int_equal(y.shape[dim], total);
-        if (dl_tensor_count(&y))
-            do {
+        if (dl_tensor_count(&y)) do {
                 int32_t k = n - 1;
                 int64_t at[DL_MAX_DIMS];
                 while (start[k] > place[dim]) k--;
                 memcpy(at, place, sizeof at);
                 at[dim] -= start[k];
-                assert_true(cells_get(&y, cells_number(ndim, y.shape, place)) == cells_get(&x[k], cells_number(ndim, x[k].shape, at)));
+                assert_true(cells_get(&y, cells_number(ndim, y.shape, place)) ==
+                            cells_get(&x[k], cells_number(ndim, x[k].shape, at)));
             } while (cells_next(ndim, y.shape, place));
         for (int32_t k = 0; k < n; k++) dl_tensor_clear(&x[k]);
         dl_tensor_clear(&y);
@@ -232,9 +237,15 @@ static void test_arange(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_conversions), cmocka_unit_test(test_halves),      cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_large),             cmocka_unit_test(test_twelve_dims), cmocka_unit_test(test_cat),
-        cmocka_unit_test(test_triangles),         cmocka_unit_test(test_create),      cmocka_unit_test(test_arange),
+        cmocka_unit_test(test_known_conversions),
+        cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_twelve_dims),
+        cmocka_unit_test(test_cat),
+        cmocka_unit_test(test_triangles),
+        cmocka_unit_test(test_create),
+        cmocka_unit_test(test_arange),
     };
     if (dl_init() != DL_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* arg.c - where the extremes are: argmax, argmin, max_dim, min_dim. The first of equal ones counts; NaN is more extreme than any
- * number. */
+/* arg.c - where the extremes are: argmax, argmin, max_dim, min_dim. The first of equal ones counts; NaN is more extreme than
+ * any number. */
 #include "reduce.h"
 #include "types.h"
 #include <math.h>
@@ -8,7 +8,8 @@
 #define ABOVE(v, b) (((v) > (b)) | (((v) != (v)) & ((b) == (b))))
 #define BELOW(v, b) (((v) < (b)) | (((v) != (v)) & ((b) == (b))))
 
-/* run: n contiguous values, numbered from `number` by `step`, against one best. columns: n values of the same number against n bests. */
+/* run: n contiguous values, numbered from `number` by `step`, against one best. columns: n values of the same number against n
+ * bests. */
 typedef void run_fn(const void *x, int64_t n, int64_t number, int64_t step, reduce_state best);
 typedef void columns_fn(const void *x, int64_t n, int64_t number, reduce_state best);
 
@@ -97,15 +98,15 @@ static void merge(const cpu_reduction *r, int pass, int64_t n, reduce_state into
 static void end(const cpu_reduction *r, int pass, int64_t n, reduce_state best) { (void)r, (void)pass, (void)n, (void)best; }
 
 #define EXTREME_REDUCER(OP)                                                                                                    \
-    {{1, 1, begin, take, merge, end},                                                                                          \
-     {run_##OP##_F32, run_##OP##_F64, run_##OP##_I64},                                                                         \
-     {columns_##OP##_F32, columns_##OP##_F64, columns_##OP##_I64}}
+    {                                                                                                                          \
+        {1, 1, begin, take, merge, end}, {run_##OP##_F32, run_##OP##_F64, run_##OP##_I64}, {                                   \
+            columns_##OP##_F32, columns_##OP##_F64, columns_##OP##_I64                                                         \
+        }                                                                                                                      \
+    }
 static const extreme maximum = EXTREME_REDUCER(ABOVE), minimum = EXTREME_REDUCER(BELOW);
 
-static dl_status search(const dl_frame *f, const extreme *e, const char *what, const int64_t *dims, int32_t n_dims) {
+static dl_status search(const dl_frame *f, const extreme *e, const int64_t *dims, int32_t n_dims) {
     const dl_tensor *x = f->in[0];
-    if (cpu_count(x) == 0 && cpu_count(f->out[0]) > 0)
-        return cpu_host->fail(DL_INVALID, "cannot take the %s of an empty dimension", what);
     cpu_reduction r = {.reducer = &e->reducer, .lane = cpu_lane_of(x->type)};
     r.result = r.lane == CPU_LANE_I64 ? CPU_LANE_I64 : CPU_LANE_F64;
     cpu_reduce(&r, x, dims, n_dims, f->out, f->n_out, f->n_out == 1);
@@ -114,19 +115,19 @@ static dl_status search(const dl_frame *f, const extreme *e, const char *what, c
 
 static dl_status run_argmax(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return search(f, &maximum, "maximum", f->attr[0].v.iv, f->attr[0].n);
+    return search(f, &maximum, f->attr[0].v.iv, f->attr[0].n);
 }
 static dl_status run_argmin(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return search(f, &minimum, "minimum", f->attr[0].v.iv, f->attr[0].n);
+    return search(f, &minimum, f->attr[0].v.iv, f->attr[0].n);
 }
 static dl_status run_max_dim(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return search(f, &maximum, "maximum", &f->attr[0].v.i, 1);
+    return search(f, &maximum, &f->attr[0].v.i, 1);
 }
 static dl_status run_min_dim(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return search(f, &minimum, "minimum", &f->attr[0].v.i, 1);
+    return search(f, &minimum, &f->attr[0].v.i, 1);
 }
 
 dl_status CPU_ISA(register_arg)(void) {

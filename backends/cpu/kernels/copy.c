@@ -62,7 +62,8 @@ static void copy_tiles(void *context, int64_t begin, int64_t end) {
         cpu_walk w;
         cpu_walk_begin(&w, &outer, slice, slice + 1);
         for (int64_t i = row; i < row + rows; i++)
-            copy_run(j, w.at[TO] + i * to[r] + column * to[c], to[c], w.at[FROM] + i * from[r] + column * from[c], from[c], columns);
+            copy_run(j, w.at[TO] + i * to[r] + column * to[c], to[c], w.at[FROM] + i * from[r] + column * from[c], from[c],
+                     columns);
     }
 }
 

@@ -70,7 +70,8 @@ static void fill_arange(void *context, int64_t begin, int64_t end) {
     for (int64_t n; (n = cpu_walk_next(&w, CPU_ROW)) != 0;) {
         const int64_t first = w.at[NUMBER];
         if (j->integral) /* unsigned, because the sequence may wrap */
-            for (int64_t i = 0; i < n; i++) b.i64[i] = (int64_t)((uint64_t)j->start + (uint64_t)j->step * (uint64_t)(first + i));
+            for (int64_t i = 0; i < n; i++)
+                b.i64[i] = (int64_t)((uint64_t)j->start + (uint64_t)j->step * (uint64_t)(first + i));
         else
             for (int64_t i = 0; i < n; i++) b.f64[i] = j->start_f + j->step_f * (double)(first + i);
         cpu_row_write(j->type, j->to + w.at[OUT] * j->size, stride, n, j->integral ? CPU_LANE_I64 : CPU_LANE_F64, &b);

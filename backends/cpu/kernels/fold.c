@@ -89,7 +89,11 @@ typedef struct combiner {
     columns_fn *columns[3];
 } combiner;
 #define COMBINER(OP, identity_f, identity_i)                                                                                   \
-    {identity_f, identity_i, {row_##OP##_F32, row_##OP##_F64, row_##OP##_I64}, {columns_##OP##_F32, columns_##OP##_F64, columns_##OP##_I64}}
+    {                                                                                                                          \
+        identity_f, identity_i, {row_##OP##_F32, row_##OP##_F64, row_##OP##_I64}, {                                            \
+            columns_##OP##_F32, columns_##OP##_F64, columns_##OP##_I64                                                         \
+        }                                                                                                                      \
+    }
 static const combiner add = COMBINER(ADD, 0, 0), mul = COMBINER(MUL, 1, 1), max = COMBINER(MAX, -INFINITY, INT64_MIN),
                       min = COMBINER(MIN, INFINITY, INT64_MAX);
 
@@ -127,7 +131,7 @@ typedef void map_fn(const void *x, int64_t n, const double *param, int64_t step,
     MAP_TABLE(name)
 MAP_LANES(nonzero, x != 0)
 MAP_LANES(magnitude, fabs(x))
-MAP_LANES(square, x * x)
+MAP_LANES(square, x *x)
 MAP_LANES(power, pow(fabs(x), *param))
 MAP_LANES(square_deviation, (x - param[i * step]) * (x - param[i * step]))
 MAP(shifted_exp, F32, float, dl_exp_f32((float)(x - param[i * step])))
@@ -255,7 +259,8 @@ static void take_root(const cpu_reduction *r, int64_t n, reduce_state s) {
     for (int64_t k = 0; k < n; k++) s.value[k].f = pow(s.value[k].f, 1 / r->p);
 }
 
-#define FOLD_REDUCER(passes) {passes, 0, fold_begin, fold_take, fold_merge, fold_end}
+#define FOLD_REDUCER(passes)                                                                                                   \
+    { passes, 0, fold_begin, fold_take, fold_merge, fold_end }
 #define FOLD1(name, combine, map, finish) static const fold name = {FOLD_REDUCER(1), {{combine, map, finish}}};
 #define FOLD2(name, c1, m1, f1, c2, m2, f2) static const fold name = {FOLD_REDUCER(2), {{c1, m1, f1}, {c2, m2, f2}}};
 FOLD1(fold_sum, &add, NULL, NULL)
@@ -294,8 +299,6 @@ static cpu_lane result_lane(const dl_frame *f) {
     return cpu_lane_of(f->out[0]->type) == CPU_LANE_I64 ? CPU_LANE_I64 : float_lane(f);
 }
 
-static int reduces_nothing(const dl_frame *f) { return cpu_count(f->in[0]) == 0 && cpu_count(f->out[0]) > 0; }
-
 #define RUN(name, fold, lane)                                                                                                  \
     static dl_status run_##name(const dl_frame *f, const dl_plan *plan) {                                                      \
         (void)plan;                                                                                                            \
@@ -304,21 +307,11 @@ static int reduces_nothing(const dl_frame *f) { return cpu_count(f->in[0]) == 0 
 RUN(sum, &fold_sum, result_lane(f))
 RUN(prod, &fold_prod, result_lane(f))
 RUN(mean, &fold_mean, float_lane(f))
+RUN(amax, &fold_amax, cpu_lane_of(f->in[0]->type))
+RUN(amin, &fold_amin, cpu_lane_of(f->in[0]->type))
 RUN(any, &fold_any, cpu_lane_of(f->in[0]->type))
 RUN(all, &fold_all, cpu_lane_of(f->in[0]->type))
 RUN(logsumexp, &fold_logsumexp, float_lane(f))
-
-static dl_status run_amax(const dl_frame *f, const dl_plan *plan) {
-    (void)plan;
-    if (reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
-    return reduce(f, &fold_amax, cpu_lane_of(f->in[0]->type), (cpu_reduction){0}, 0);
-}
-
-static dl_status run_amin(const dl_frame *f, const dl_plan *plan) {
-    (void)plan;
-    if (reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the minimum of an empty dimension");
-    return reduce(f, &fold_amin, cpu_lane_of(f->in[0]->type), (cpu_reduction){0}, 0);
-}
 
 static dl_status run_var(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
@@ -328,21 +321,23 @@ static dl_status run_var(const dl_frame *f, const dl_plan *plan) {
 static dl_status run_norm(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
     const double p = f->attr[0].v.f;
-    const fold *fold = p == 2           ? &fold_norm2
-                       : p == 1         ? &fold_norm1
-                       : p == 0         ? &fold_count
-                       : p == INFINITY  ? &fold_largest
-                                        : &fold_norm;
-    if (p == INFINITY && reduces_nothing(f)) return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
+    const fold *fold = p == 2          ? &fold_norm2
+                       : p == 1        ? &fold_norm1
+                       : p == 0        ? &fold_count
+                       : p == INFINITY ? &fold_largest
+                                       : &fold_norm;
+    if (p == INFINITY && cpu_count(f->in[0]) == 0 && cpu_count(f->out[0]) > 0)
+        return cpu_host->fail(DL_INVALID, "cannot take the maximum of an empty dimension");
     return reduce(f, fold, float_lane(f), (cpu_reduction){.p = p}, 1);
 }
 
 dl_status CPU_ISA(register_reduce)(void) {
     static const dl_kernel kernels[] = {
-        CPU_KERNEL("sum", NULL, run_sum),   CPU_KERNEL("prod", NULL, run_prod), CPU_KERNEL("mean", NULL, run_mean),
-        CPU_KERNEL("amax", NULL, run_amax), CPU_KERNEL("amin", NULL, run_amin), CPU_KERNEL("any", NULL, run_any),
-        CPU_KERNEL("all", NULL, run_all),   CPU_KERNEL("norm", NULL, run_norm), CPU_KERNEL("var", NULL, run_var),
-        CPU_KERNEL("logsumexp", NULL, run_logsumexp),
+        CPU_KERNEL("sum", NULL, run_sum),   CPU_KERNEL("prod", NULL, run_prod),
+        CPU_KERNEL("mean", NULL, run_mean), CPU_KERNEL("amax", NULL, run_amax),
+        CPU_KERNEL("amin", NULL, run_amin), CPU_KERNEL("any", NULL, run_any),
+        CPU_KERNEL("all", NULL, run_all),   CPU_KERNEL("norm", NULL, run_norm),
+        CPU_KERNEL("var", NULL, run_var),   CPU_KERNEL("logsumexp", NULL, run_logsumexp),
     };
     return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);
 }

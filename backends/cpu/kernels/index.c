@@ -1,8 +1,8 @@
 /* index.c - moving elements by index: gather, index_select, scatter, scatter_add, index_add, index_copy, index_fill, one_hot.
  *
- * The slice ops are the element ops with an index expanded over the other dimensions (stride 0). Every index is checked before anything is
- * written. Where indices may repeat, one thread takes all of a line along the dimension, in order: the last write wins and
- * sums are the same for any number of threads. */
+ * The slice ops are the element ops with an index expanded over the other dimensions (stride 0). Every index is checked before
+ * anything is written. Where indices may repeat, one thread takes all of a line along the dimension, in order: the last write
+ * wins and sums are the same for any number of threads. */
 #include "copy.h"
 #include "loop.h"
 #include "row.h"
@@ -57,7 +57,8 @@ static dl_status check_indices(const dl_tensor *index, int64_t limit) {
     return DL_OK;
 }
 
-/* ---- taking: every element of the output is written once ------------------------------------------------------------------ */
+/* ---- taking: every element of the output is written once ------------------------------------------------------------------
+ */
 
 enum { OUT, INDEX, FROM };
 
@@ -82,7 +83,8 @@ TAKE(64)
 
 static void take_range(void *context, int64_t begin, int64_t end) {
     const take_job *j = context;
-    const int64_t out = cpu_loop_step(&j->loop, OUT), index = cpu_loop_step(&j->loop, INDEX), from = cpu_loop_step(&j->loop, FROM);
+    const int64_t out = cpu_loop_step(&j->loop, OUT), index = cpu_loop_step(&j->loop, INDEX),
+                  from = cpu_loop_step(&j->loop, FROM);
     cpu_row_buffer b;
     cpu_walk w;
     cpu_walk_begin(&w, &j->loop, begin, end);
@@ -127,7 +129,8 @@ static dl_status run_index_select(const dl_frame *f, const dl_plan *plan) {
     return take(f, slices_of(f->in[1], dim_of(f)));
 }
 
-/* ---- putting: places may repeat ---------------------------------------------------------------------------------------------- */
+/* ---- putting: places may repeat
+ * ---------------------------------------------------------------------------------------------- */
 
 enum { TO, AT, SRC };
 enum { LINES = 256 }; /* neighbouring lines taken together, so that either direction is friendly to the cache */
@@ -251,7 +254,8 @@ static dl_status run_index_fill(const dl_frame *f, const dl_plan *plan) {
     return put(f, slices_of(f->in[1], dim), value, shape, setters);
 }
 
-/* ---- one_hot -------------------------------------------------------------------------------------------------------------------- */
+/* ---- one_hot
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static dl_status run_one_hot(const dl_frame *f, const dl_plan *plan) {
     (void)plan;

@@ -4,8 +4,8 @@
  * it in runs of the innermost dimension:
  *     cpu_walk w;
  *     cpu_walk_begin(&w, &loop, begin, end);
- *     for (int64_t n; (n = cpu_walk_next(&w, most)) != 0;) ...   n elements from offsets w.at[k], loop.stride[k][loop.ndim - 1] apart
- * All strides and offsets are in elements of the operand. */
+ *     for (int64_t n; (n = cpu_walk_next(&w, most)) != 0;) ...   n elements from offsets w.at[k], loop.stride[k][loop.ndim - 1]
+ * apart All strides and offsets are in elements of the operand. */
 #ifndef CPU_LOOP_H
 #define CPU_LOOP_H
 #include "backends/cpu/cpu.h"
@@ -114,8 +114,8 @@ static inline int64_t cpu_walk_next(cpu_walk *w, int64_t most) {
     return run;
 }
 
-/* Lines of tensors along one dimension: a loop over the other dimensions (offsets of each line's first element), and each operand's
- * stride along the line. All tensors have the first one's number of dimensions; sizes are the first one's. */
+/* Lines of tensors along one dimension: a loop over the other dimensions (offsets of each line's first element), and each
+ * operand's stride along the line. All tensors have the first one's number of dimensions; sizes are the first one's. */
 typedef struct cpu_lines {
     cpu_loop across;
     int64_t length, step[CPU_OPERANDS];

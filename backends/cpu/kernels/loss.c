@@ -4,8 +4,8 @@
  *   class y               w[y] at y
  *   class y, smoothing s  (1 - s) w[y] at y, plus w[c] s / C everywhere
  *   probabilities t       w[c] ((1 - s) t[c] + s / C)
- * so the gradient towards the logits is exp(logp) sum(a) - a. A mean divides by the sum of w[y] over the samples that count, for
- * probabilities by the number of samples (PyTorch's cross_entropy). */
+ * so the gradient towards the logits is exp(logp) sum(a) - a. A mean divides by the sum of w[y] over the samples that count,
+ * for probabilities by the number of samples (PyTorch's cross_entropy). */
 #include "fold.h"
 #include "softmax.h"
 #include "types.h"
@@ -42,7 +42,8 @@ typedef struct loss_job {
 static table table_of(const dl_tensor *t, int columns) {
     if (!t) return (table){0};
     const int32_t rows = t->ndim - columns;
-    return (table){cpu_data(t), t->type, cpu_size(t->type), rows > 0 ? t->strides[0] : 0, columns ? t->strides[t->ndim - 1] : 0};
+    return (table){cpu_data(t), t->type, cpu_size(t->type), rows > 0 ? t->strides[0] : 0,
+                   columns ? t->strides[t->ndim - 1] : 0};
 }
 
 static char *cell(const table *t, int64_t i, int64_t c) {
@@ -113,7 +114,8 @@ static void coefficients(const loss_job *j, int64_t i, int64_t c, int64_t n, dou
 static int64_t block(const loss_job *j, int64_t c) { return j->classes - c < CPU_ROW ? j->classes - c : CPU_ROW; }
 static int plain(const loss_job *j) { return !j->probabilities && !(j->smoothing > 0); }
 
-/* ---- forward -------------------------------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------------------------------------
+ */
 
 static void sample_losses(void *context, int64_t begin, int64_t end) {
     loss_job *j = context;
@@ -127,7 +129,8 @@ static void sample_losses(void *context, int64_t begin, int64_t end) {
             continue;
         }
         for (int64_t c = 0; c < j->classes; c += CPU_ROW) {
-            const double *logp = cpu_row_read(j->logp.type, cell(&j->logp, i, c), j->logp.class_stride, block(j, c), CPU_LANE_F64, &b);
+            const double *logp =
+                cpu_row_read(j->logp.type, cell(&j->logp, i, c), j->logp.class_stride, block(j, c), CPU_LANE_F64, &b);
             coefficients(j, i, c, block(j, c), a);
             for (int64_t k = 0; k < block(j, c); k++) s->loss -= a[k] * logp[k];
         }
@@ -189,7 +192,8 @@ static dl_status run_cross_entropy(const dl_frame *f, const dl_plan *plan) {
     return DL_OK;
 }
 
-/* ---- backward ------------------------------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------------------------------------
+ */
 
 /* d(result)/d(loss[i]) times the incoming gradient. */
 static double upstream(const loss_job *j, int64_t i) {

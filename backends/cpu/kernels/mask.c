@@ -1,4 +1,5 @@
-/* mask.c - moving elements by mask: masked_select, masked_scatter, nonzero. The order is the logical one, so the work is serial. */
+/* mask.c - moving elements by mask: masked_select, masked_scatter, nonzero. The order is the logical one, so the work is
+ * serial. */
 #include "copy.h"
 #include "loop.h"
 #include "row.h"

@@ -13,17 +13,15 @@ typedef struct reduce_job {
     reduce_state partial; /* segments times all outputs */
 } reduce_job;
 
-static reduce_state advance(reduce_state s, int64_t n) {
-    return (reduce_state){s.value + n, s.index + n, s.param + n};
-}
+static reduce_state advance(reduce_state s, int64_t n) { return (reduce_state){s.value + n, s.index + n, s.param + n}; }
 
 static void write(const reduce_job *j, const cpu_walk *w, int64_t n, reduce_state s) {
     for (uint32_t k = 0; k < j->n_out; k++) {
         const int indices = k == 1 || j->index_only;
         const dl_tensor *out = j->out[k];
         char *to = (char *)cpu_data(out) + w->at[REDUCE_OUT + k] * (out->element.bits / 8);
-        cpu_row_write(out->type, to, cpu_loop_step(&j->r->kept, REDUCE_OUT + (int32_t)k), n, indices ? CPU_LANE_I64 : j->r->result,
-                      indices ? (const void *)s.index : s.value);
+        cpu_row_write(out->type, to, cpu_loop_step(&j->r->kept, REDUCE_OUT + (int32_t)k), n,
+                      indices ? CPU_LANE_I64 : j->r->result, indices ? (const void *)s.index : s.value);
     }
 }
 
@@ -111,8 +109,8 @@ static void split_dims(cpu_reduction *r, const dl_tensor *x, uint32_t reduced, d
     r->by_columns = r->kept.count > 1 && across > 0 && (across < along || r->reduced.count == 1);
 }
 
-void cpu_reduce(cpu_reduction *r, const dl_tensor *x, const int64_t *dims, int32_t n_dims, dl_tensor *const *out, uint32_t n_out,
-                int index_only) {
+void cpu_reduce(cpu_reduction *r, const dl_tensor *x, const int64_t *dims, int32_t n_dims, dl_tensor *const *out,
+                uint32_t n_out, int index_only) {
     uint32_t reduced = 0;
     for (int32_t k = 0; k < n_dims; k++)
         if (x->ndim > 0) reduced |= 1u << (dims[k] < 0 ? dims[k] + x->ndim : dims[k]);

@@ -1,8 +1,8 @@
 /* reduce.h - the frame that every reduction runs in: geometry, threads and passes (reduce.c); its arithmetic is a
  * cpu_reducer (fold.c, arg.c).
  *
- * x's dimensions are split into kept and reduced ones. Work is cut by outputs; where there are too few of them the reduced elements
- * are cut too, at borders that depend on the shape alone, so no result depends on the number of threads. */
+ * x's dimensions are split into kept and reduced ones. Work is cut by outputs; where there are too few of them the reduced
+ * elements are cut too, at borders that depend on the shape alone, so no result depends on the number of threads. */
 #ifndef CPU_REDUCE_H
 #define CPU_REDUCE_H
 #include "loop.h"
@@ -29,7 +29,7 @@ typedef struct cpu_reduction {
     const struct cpu_reducer *reducer;
     const char *x;
     dl_dtype type;
-    int64_t size; /* bytes of an element of x */
+    int64_t size;          /* bytes of an element of x */
     cpu_lane lane, result; /* what elements are read as; what values hold in the end: double or integers */
     cpu_loop kept, reduced;
     int by_columns;     /* neighbouring outputs lie closer together in x than neighbours in a reduction */

@@ -33,7 +33,8 @@ static inline dl_dtype cpu_stored_as(cpu_lane lane) {
 }
 
 /* n <= CPU_ROW elements as lane values: `row` itself where it is stored so, else `buffer`, filled. */
-const void *CPU_ISA(cpu_row_read)(dl_dtype type, const void *row, int64_t stride, int64_t n, cpu_lane lane, cpu_row_buffer *buffer);
+const void *CPU_ISA(cpu_row_read)(dl_dtype type, const void *row, int64_t stride, int64_t n, cpu_lane lane,
+                                  cpu_row_buffer *buffer);
 /* Stores n lane values, converted. */
 void CPU_ISA(cpu_row_write)(dl_dtype type, void *row, int64_t stride, int64_t n, cpu_lane lane, const void *values);
 /* Copies n elements of one dtype. */

@@ -57,7 +57,8 @@ static void scan_line(const scan_job *j, int64_t x, int64_t out) {
     start(j, &r);
     for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {
         const int64_t n = j->lines.length - i < CPU_ROW ? j->lines.length - i : CPU_ROW;
-        const void *values = cpu_row_read(j->x_type, j->x + (x + i * j->lines.step[X]) * j->x_size, j->lines.step[X], n, j->lane, &b);
+        const void *values =
+            cpu_row_read(j->x_type, j->x + (x + i * j->lines.step[X]) * j->x_size, j->lines.step[X], n, j->lane, &b);
         (j->lane == CPU_LANE_I64 ? along_I64 : along_F64)(values, n, j->product, &r, &y);
         cpu_row_write(j->out_type, j->out + (out + i * j->lines.step[OUT]) * j->out_size, j->lines.step[OUT], n, j->lane, &y);
     }

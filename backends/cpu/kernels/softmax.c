@@ -28,9 +28,7 @@ static void write(const softmax_job *j, const int64_t *at, int64_t i, int64_t n,
     char *to = j->data[OUT] + (at[OUT] + i * j->lines.step[OUT]) * j->size[OUT];
     cpu_row_write(j->type[OUT], to, j->lines.step[OUT], n, j->lane, b);
 }
-static int64_t block(const softmax_job *j, int64_t i) {
-    return j->lines.length - i < CPU_ROW ? j->lines.length - i : CPU_ROW;
-}
+static int64_t block(const softmax_job *j, int64_t i) { return j->lines.length - i < CPU_ROW ? j->lines.length - i : CPU_ROW; }
 
 static double line_max(const softmax_job *j, const int64_t *at) {
     cpu_row_buffer b;
@@ -112,7 +110,8 @@ static void run_lines(void *context, int64_t begin, int64_t end) {
 }
 
 /* result NULL: a forward op. by_lane: the line function of the float and of the double lane. */
-static void softmax_over(const dl_tensor *out, const dl_tensor *x, const dl_tensor *result, int64_t dim, line_fn *const by_lane[2]) {
+static void softmax_over(const dl_tensor *out, const dl_tensor *x, const dl_tensor *result, int64_t dim,
+                         line_fn *const by_lane[2]) {
     enum { TERMS_FOR_A_THREAD = CPU_GRAIN / 8 }; /* an exponential is dearer than a copy */
     const dl_tensor *const tensors[] = {[A] = x, [B] = result ? result : x, [OUT] = out};
     softmax_job j = {.lane = out->type == DL_F64 ? CPU_LANE_F64 : CPU_LANE_F32};

@@ -73,7 +73,7 @@ static void put(key_text *k, const void *p, size_t n) {
         k->overflow = 1;
         return;
     }
-    memcpy(k->data + k->bytes, p, n);
+    if (n) memcpy(k->data + k->bytes, p, n); /* an empty list is NULL */
     k->bytes += (uint32_t)n;
 }
 

@@ -262,6 +262,7 @@ static void choose_tiles(matmul_plan *p) {
         g->strips = g->m, g->panels = g->vectors = g->first_packed = g->n;
         return;
     }
+    if (g->m == 0 || g->n == 0) return; /* nothing will run */
     g->vectors = ceil_div(g->n, lanes(g->type));
     g->panels = ceil_div(g->vectors, GEMM_VECTORS);
     g->strips = ceil_div(g->m, GEMM_ROWS);

@@ -381,6 +381,7 @@ static void finish_rows(void *context, int64_t begin, int64_t end) {
 static dl_status run_plan(const dl_frame *f, const dl_plan *plan, const dl_tensor *a, const dl_tensor *b, const dl_tensor *add,
                           double alpha, double beta) {
     const matmul_plan *p = (const matmul_plan *)plan->state;
+    if (!p) return DL_OK;
     batch_run r = {p, p->d, f->scratch};
     r.d.a = cpu_data(p->swapped ? b : a);
     r.d.b = cpu_data(p->swapped ? a : b);
@@ -395,7 +396,7 @@ static dl_status run_plan(const dl_frame *f, const dl_plan *plan, const dl_tenso
         if (!cpu_onednn_run(p->library, r.d.a, r.d.b, (float *)f->scratch))
             return cpu_host->fail(DL_NOMEM, "oneDNN had no memory for a matrix product");
         cpu_parallel(p->g.m, CPU_GRAIN / p->g.n + 1, finish_rows, &r);
-    } else if (p->g.m > 0 && p->g.n > 0) {
+    } else {
         cpu_parallel(p->batch_shares, 1, run_batch_shares, &r);
     }
     return fault ? cpu_host->fail(DL_NOMEM, "no memory to apply what follows the product") : DL_OK;
@@ -428,6 +429,7 @@ static dl_status make_plan(const dl_frame *f, const operand o[OPERANDS], dl_plan
     const dl_dtype type = o[C].tensor->type;
     if (o[A].tensor->type != type || o[B].tensor->type != type || (o[D].tensor && o[D].tensor->type != type) || type == DL_BOOL)
         return DL_UNSUPPORTED;
+    if (cpu_count(o[C].tensor) == 0) return DL_OK; /* nothing to compute: no state */
     cpu_program *epilogue = NULL;
     if (f->epilogue) {
         const dl_status status = open_epilogue(f->epilogue, type, &epilogue);

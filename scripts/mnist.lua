@@ -45,7 +45,7 @@ end
 
 function faces.torch7()
     local params, gradParams = model:getParameters()
-    local state = {learningRate = opt.lr}
+    local state = {learningRate = opt.lr, epsilonHat = false} -- as optim.Adam, so that both faces agree
     return function(x, y)
         local function feval()
             gradParams:zero()

@@ -3,6 +3,7 @@
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
+local path = require 'nn.path'
 
 local C = base.C
 local M = {}
@@ -43,14 +44,15 @@ function M.call(modules, first, input)
         n, used = n + 1, now
     end
     if n == 0 then return nil end
+    local depth = path.enter(head)
+    if not rawget(head, '_bound') and C.dl_grad_enabled() ~= 0 then head:requireGradients() end
     local op, a, b, c = offer(head, input)
-    if not op then return nil end
     ins[0], ins[1], ins[2] = a._t, b._t, c and c._t or nil
     local result = raw.new()
     outs[0] = result._t
     base.check(C.dl_call_fused(C.dl_op_find(op), ins, 3, outs, 1, nil, 0, chain, n))
     raw.pressed()
-    return result, first + n
+    return path.leave(depth, result, first + n)
 end
 
 return M

@@ -1,0 +1,229 @@
+-- objects.lua: optimizers in PyTorch's manner: opt = optim.Adam(params, {lr = 1e-3}); opt:zeroGrad(); loss:backward(); opt:step().
+-- A step is one fused call for all parameters; its formulas stand in core/ops.def.
+local base = require 'dlrun.ffi'
+local ops = require 'torch.ops'
+local raw = require 'torch.raw'
+
+local C = base.C
+local Optimizer = torch.class 'optim.Optimizer'
+
+-- ---- options ---------------------------------------------------------------------------------------------------------------
+
+local aliases = {learningRate = 'lr', weightDecay = 'weightDecay', learningRateDecay = 'lrDecay'}
+
+local function nearest(key, defaults)
+    local names = {}
+    for name in pairs(defaults) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        if name:lower() == tostring(key):lower():gsub('_', '') then return (' (did you mean %s?)'):format(name), names end
+    end
+    return '', names
+end
+
+-- defaults with what the user gave; an unknown key is an error.
+local function take(what, given, defaults)
+    local result = {}
+    for key, value in pairs(defaults) do result[key] = value end
+    for key, value in pairs(given or {}) do
+        key = aliases[key] or key
+        if defaults[key] == nil then
+            local near, names = nearest(key, defaults)
+            base.fail('%s has no option %q%s; there are: %s', what, tostring(key), near, table.concat(names, ', '))
+        end
+        if type(value) ~= type(defaults[key]) then
+            base.fail('%s: %s must be a %s, not %s', what, key, type(defaults[key]), tostring(value))
+        end
+        result[key] = value
+    end
+    return result
+end
+
+-- An array of parameters from what the user gave; each one once, and made a leaf.
+local function parametersOf(what, params)
+    if type(params) == 'table' and params.parameters then
+        params:requireGradients()
+        params = params:parameters()
+    end
+    if type(params) == 'function' then base.fail('%s wants parameters; optim.%s(feval, x, state) is Torch7\'s', what, what:match '%.(%w+)$':lower()) end
+    if raw.isTensor(params) then params = {params} end
+    if type(params) ~= 'table' then base.fail('%s wants an array of parameters: %s(model:parameters(), {lr = 0.01})', what, what) end
+    local list, seen = {}, {}
+    for k, p in ipairs(params) do
+        if not raw.isTensor(p) then base.fail('%s: parameter %d is no tensor but a %s', what, k, torch.type(p)) end
+        if not seen[p] and not raw.isFrozen(p) then
+            seen[p] = true
+            list[#list + 1] = p
+        end
+    end
+    if #list == 0 then base.fail('%s got no parameters to train', what) end
+    return list
+end
+
+-- A leaf with a gradient buffer. Parameters of nn modules get their gradWeight here too, through model:parameters()'s second array.
+local function bind(params, grads)
+    for k, p in ipairs(params) do
+        if p._t.var == nil then
+            base.check(C.dl_requires_grad(p._t, 1))
+            if grads and raw.isTensor(grads[k]) then base.check(C.dl_set_grad(p._t, grads[k]._t)) end
+        end
+    end
+end
+
+-- ---- the class -------------------------------------------------------------------------------------------------------------
+
+function Optimizer:__init(what, params, grads, options)
+    if type(grads) == 'table' and not raw.isTensor(grads[1]) and options == nil then grads, options = nil, grads end
+    self.name = what
+    self.options = take('optim.' .. what, options, self.defaults)
+    self.params = parametersOf('optim.' .. what, params)
+    bind(self.params, type(grads) == 'table' and #grads == #self.params and grads or nil)
+    self.state = {}
+    self.steps = raw.empty(C.DL_F32, {1}, C.dl_device_of(self.params[1]._t))
+    ops.into.full(self.steps, nil, 0)
+end
+
+-- opt.lr and the other options read and set.
+function Optimizer:__index__(key)
+    local options = rawget(self, 'options')
+    if options and options[key] ~= nil then return options[key], true end
+    return nil, false
+end
+
+function Optimizer:__newindex__(key, value)
+    local options = rawget(self, 'options')
+    if options and options[key] ~= nil then
+        options[key] = value
+        return true
+    end
+    return false
+end
+
+local function zeros(like)
+    local z = raw.empty(like._t.type, require 'torch.resize'.fullShape(like), C.dl_device_of(like._t))
+    return ops.into.full(z, nil, 0)
+end
+
+-- The state tensors `name` of the parameters that have gradients, made at first use.
+local function stateOf(self, name, active)
+    local list = {}
+    for k, p in ipairs(active) do
+        local own = self.state[p]
+        if not own then
+            own = {}
+            self.state[p] = own
+        end
+        own[name] = own[name] or zeros(p)
+        list[k] = own[name]
+    end
+    return list
+end
+
+-- The parameters that have gradients, and those.
+local function active(self)
+    local params, grads = {}, {}
+    for _, p in ipairs(self.params) do
+        local g = p.grad
+        if g then
+            params[#params + 1] = p
+            grads[#grads + 1] = g
+        end
+    end
+    return params, grads
+end
+
+--- opt:zeroGrad(): sets all gradients to zero, in place.
+function Optimizer:zeroGrad()
+    for _, p in ipairs(self.params) do
+        local g = p.grad
+        if g then ops.into.full(g, nil, 0) end
+    end
+end
+
+--- opt:step([closure]): one step with the gradients as they are; a closure is called first and its result returned.
+function Optimizer:step(closure)
+    local loss = closure and closure()
+    local params, grads = active(self)
+    if #params > 0 then self:update(params, grads, self.options) end
+    return loss
+end
+
+--- state = opt:stateDict(), opt:loadStateDict(state): options, step count and the state tensors, in the parameters' order.
+function Optimizer:stateDict()
+    local tensors = {}
+    for k, p in ipairs(self.params) do
+        tensors[k] = {}
+        for name, x in pairs(self.state[p] or {}) do tensors[k][name] = x:clone() end
+    end
+    local options = {}
+    for key, value in pairs(self.options) do options[key] = value end
+    return {name = self.name, options = options, steps = self.steps:clone(), tensors = tensors}
+end
+
+function Optimizer:loadStateDict(state)
+    if state.name ~= self.name then base.fail('the state is of optim.%s, this is optim.%s', tostring(state.name), self.name) end
+    if #state.tensors ~= #self.params then
+        base.fail('the state has %d parameters, the optimizer %d', #state.tensors, #self.params)
+    end
+    for key, value in pairs(state.options) do self.options[key] = value end
+    self.steps:copy(state.steps)
+    for k, p in ipairs(self.params) do
+        self.state[p] = {}
+        for name, x in pairs(state.tensors[k]) do self.state[p][name] = x:clone() end
+    end
+end
+
+function Optimizer:__tostring__()
+    local list = {}
+    for key, value in pairs(self.options) do list[#list + 1] = ('%s = %s'):format(key, tostring(value)) end
+    table.sort(list)
+    return ('optim.%s(%d parameters, {%s})'):format(self.name, #self.params, table.concat(list, ', '))
+end
+
+local function define(name, defaults, update)
+    local class = torch.class('optim.' .. name, 'optim.Optimizer')
+    class.defaults = defaults
+    class.update = update
+    function class:__init(params, grads, options) Optimizer.__init(self, name, params, grads, options) end
+end
+
+-- ---- the methods -----------------------------------------------------------------------------------------------------------
+
+--- optim.SGD(params, {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false})
+define('SGD', {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false}, function(self, params, grads, o)
+    if o.nesterov and (o.momentum <= 0 or o.dampening ~= 0) then
+        base.fail('optim.SGD: nesterov needs a momentum above 0 and no dampening')
+    end
+    local momentum = o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
+    ops.sgd(params, grads, momentum, self.steps, o.lr, o.momentum, o.dampening, o.weightDecay, o.nesterov)
+end)
+
+-- With epsilonHat, epsilon is added before the correction for bias (Kingma & Ba, section 2; Torch7's form): the same as
+-- dividing it by the correction's root.
+local function epsilonOf(o, steps)
+    return o.epsilonHat and o.eps / math.sqrt(1 - o.beta2 ^ steps) or o.eps
+end
+
+local function adam(decoupled)
+    return function(self, params, grads, o)
+        local m, v = stateOf(self, 'm', params), stateOf(self, 'v', params)
+        local eps = o.eps
+        if o.epsilonHat then
+            self.count = (rawget(self, 'count') or self.steps[1]) + 1
+            eps = epsilonOf(o, self.count)
+        end
+        ops.adam(params, grads, m, v, self.steps, o.lr, o.beta1, o.beta2, eps, o.weightDecay, decoupled)
+    end
+end
+
+--- optim.Adam(params, {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}), optim.AdamW (weightDecay = 0.01)
+define('Adam', {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}, adam(false))
+define('AdamW', {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, epsilonHat = false}, adam(true))
+
+--- optim.RMSprop(params, {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0})
+define('RMSprop', {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0}, function(self, params, grads, o)
+    local momentum = o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
+    ops.rmsprop(params, grads, stateOf(self, 'v', params), momentum, self.steps, o.lr, o.alpha, o.eps, o.weightDecay, o.momentum)
+end)
+
+return {epsilonOf = epsilonOf}

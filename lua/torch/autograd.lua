@@ -29,6 +29,7 @@ local recorded = ffi.new 'int32_t[1]'
 -- backward(gradOutputs, needs): gradOutputs[k] is a tensor or false (zero); returns an array of the inputs' gradients, false or
 -- nil where there is none. Returns whether the call was recorded: not if no input requires a gradient.
 function M.record(name, inputs, outputs, backward)
+    if nextId % 64 == 0 then raw.drain() end -- small tensors may never ring the collector's bell
     nextId = nextId + 1
     nodes[nextId] = backward
     local ins, n = raw.pointers(inputs)

@@ -53,10 +53,11 @@ function F.customFunction(definition)
             if raw.isTensor(x) then inputs[#inputs + 1] = x end
         end
         local outputs = fresh(withoutRecording(definition.forward, context, ...), name)
+        local n = #outputs -- the closure must not hold the outputs: their node holds the closure
         autograd.record(name, inputs, outputs, function(gradOutputs, needs)
             context.needs = needs
-            for k = 1, #gradOutputs do gradOutputs[k] = gradOutputs[k] or nil end
-            return withoutRecording(definition.backward, context, unpack(gradOutputs, 1, #outputs))
+            for k = 1, n do gradOutputs[k] = gradOutputs[k] or nil end
+            return withoutRecording(definition.backward, context, unpack(gradOutputs, 1, n))
         end)
         return unpack(outputs)
     end

@@ -188,7 +188,7 @@ function F.renorm(x, p, d, maxnorm)
     local k = dimension(x, d, 'renorm')
     for j = 0, dim(x) - 1 do if j ~= k then others[#others + 1] = j end end
     local norms = ops.norm(x, p, others, true)
-    local scale = ops.clamp(ops.mul_scalar(ops.reciprocal(ops.add_scalar(norms, 1e-7)), maxnorm), nil, 1)
+    local scale = ops.clamp_max(ops.mul_scalar(ops.reciprocal(ops.add_scalar(norms, 1e-7)), maxnorm), 1)
     return ops.mul(x, scale)
 end
 function Tensor.renorm(x, ...) return ops.into.copy(x, F.renorm(x, ...)) end

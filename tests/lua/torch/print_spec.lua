@@ -1,0 +1,51 @@
+-- The text of tensors and storages is Torch7's.
+describe('tostring', function()
+    it('of whole numbers', function()
+        assert.equal(' 1\n 2\n 3\n[torch.FloatTensor of size 3]\n', tostring(torch.range(1, 3)))
+        assert.equal(' 5  5\n 5  5\n[torch.DoubleTensor of size 2x2]\n', tostring(torch.DoubleTensor(2, 2):fill(5)))
+        assert.equal('  10\n-200\n[torch.LongTensor of size 2]\n', tostring(torch.LongTensor {10, -200}))
+        assert.equal(' 1.2346e+10\n 1.0000e+00\n[torch.DoubleTensor of size 2]\n', tostring(torch.DoubleTensor {12345678901, 1}))
+    end)
+
+    it('of fractions', function()
+        assert.equal(' 2.0000\n 3.2000\n 4.4000\n[torch.DoubleTensor of size 3]\n', tostring(torch.DoubleTensor():range(2, 5, 1.2)))
+        assert.equal(' 1.0000  0.5000\n 0.3333  0.2500\n[torch.FloatTensor of size 2x2]\n',
+            tostring(torch.ones(2, 2):cdiv(torch.range(1, 4))))
+        assert.equal('-12.5000\n 100.2500\n[torch.FloatTensor of size 2]\n', tostring(torch.Tensor {-12.5, 100.25}):gsub('^ ', ''))
+    end)
+
+    it('with a common scale', function()
+        assert.equal('1e-05 *\n 1.0000\n 2.5000\n[torch.DoubleTensor of size 2]\n', tostring(torch.DoubleTensor {1e-5, 2.5e-5}))
+        assert.equal('100000 *\n  1.0000  2.5000\n[torch.DoubleTensor of size 1x2]\n', tostring(torch.DoubleTensor {{100000.5, 250000.5}}))
+    end)
+
+    it('with a wide range', function()
+        assert.equal(' 1.0000e-05\n 1.0000e+01\n[torch.DoubleTensor of size 2]\n', tostring(torch.DoubleTensor {1e-5, 10}))
+    end)
+
+    it('in blocks of columns', function()
+        local lines = tostring(torch.range(1, 30):view(1, 30))
+        assert.equal('Columns 1 to 20\n', lines:sub(1, 16))
+        assert.truthy(lines:find('\nColumns 21 to 30\n', 1, true))
+    end)
+
+    it('in more dimensions', function()
+        assert.equal('(1,.,.) = \n  1  1\n\n(2,.,.) = \n  1  1\n[torch.FloatTensor of size 2x1x2]\n', tostring(torch.ones(2, 1, 2)))
+        local text = tostring(torch.ones(2, 2, 1, 1))
+        assert.truthy(text:find('(1,1,.,.) = ', 1, true) < text:find('(2,1,.,.) = ', 1, true))
+        assert.truthy(text:find('(2,1,.,.) = ', 1, true) < text:find('(1,2,.,.) = ', 1, true))
+    end)
+
+    it('of empty, special and odd ones', function()
+        assert.equal('[torch.FloatTensor with no dimension]\n', tostring(torch.Tensor()))
+        assert.truthy(tostring(torch.Tensor {0 / 0, 1}):find('nan', 1, true))
+        assert.truthy(tostring(torch.Tensor {1 / 0, 1.5}):find('inf', 1, true))
+        assert.equal(' 1\n 0\n[torch.BoolTensor of size 2]\n', tostring(torch.tensor {true, false}))
+        assert.equal(' 1\n 4\n[torch.FloatTensor of size 2]\n', tostring(torch.Tensor({{1, 2}, {4, 5}}):select(2, 1)))
+    end)
+
+    it('of storages', function()
+        assert.equal(' 2\n 3\n[torch.LongStorage of size 2]\n', tostring(torch.Tensor(2, 3):size()))
+        assert.equal(' 1.5000\n[torch.FloatStorage of size 1]\n', tostring(torch.FloatStorage {1.5}))
+    end)
+end)

@@ -1,11 +1,13 @@
 # `make install`: the same tree as build/, so that everything finds its neighbours relative to itself.
 
 .PHONY: install
+PLUGINS = $(sort $(CPU_PLUGIN) $(wildcard $(BUILD)/lib/dlrun/plugins/*.so))
+
 install: all ## installs under PREFIX (default /usr/local), below DESTDIR if given
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/dlrun/plugins lib/pkgconfig include/dlrun share/dlrun)
-	install -m 755 $(DLRUN) $(DESTDIR)$(PREFIX)/bin/dlrun
-	install -m 755 $(LIBDLRUN) $(DESTDIR)$(PREFIX)/lib/libdlrun.so
-	install -m 755 $(wildcard $(BUILD)/lib/dlrun/plugins/*.so) $(CPU_PLUGIN) $(DESTDIR)$(PREFIX)/lib/dlrun/plugins/
+	install -s -m 755 $(DLRUN) $(DESTDIR)$(PREFIX)/bin/dlrun
+	install -s -m 755 $(LIBDLRUN) $(DESTDIR)$(PREFIX)/lib/libdlrun.so
+	install -s -m 755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/dlrun/plugins/
 	install -m 644 $(wildcard core/include/dlrun/*) $(DESTDIR)$(PREFIX)/include/dlrun/
 	install -m 644 $(CDEF) $(DESTDIR)$(PREFIX)/share/dlrun/cdef.h
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/dlrun/lua/{} \;

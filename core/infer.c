@@ -60,7 +60,9 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
 }
 
 dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    static const int64_t none;
     dl_call_context *c = dl_context_of(f);
+    if (ndim == 0) shape = &none; /* may be NULL */
     if (k >= f->n_out) return dl_failf(DL_INTERNAL, "has no output %u", k);
     DL_TRY(check_shape(ndim, shape));
     if (c->given >> k & 1) return meet_given(c, k, type, ndim, shape);

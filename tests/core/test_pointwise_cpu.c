@@ -1,5 +1,6 @@
 /* test_pointwise_cpu.c - the CPU's pointwise kernel, called as the core would call it: compiled loops against the interpreter
- * against dl_prog_eval for every row and dtype; layouts; accuracy of every function. Run once per instruction set (DLRUN_ISA). */
+ * against dl_prog_eval for every row and dtype; layouts; accuracy of every function. Run once per instruction set (DLRUN_ISA).
+ */
 #include "core/mem.h"
 #include "core/pointwise/prog.h"
 #include <dlfcn.h>
@@ -17,7 +18,8 @@
 
 #include <cmocka.h>
 
-/* ---- a host that keeps the kernel ------------------------------------------------------------------------------------------- */
+/* ---- a host that keeps the kernel -------------------------------------------------------------------------------------------
+ */
 
 static dl_kernel kernel;
 static char message[256];
@@ -61,7 +63,8 @@ static int load_plugin(void **state) {
     return init(&host) == DL_OK && kernel.run ? 0 : -1;
 }
 
-/* ---- tensors and calls -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors and calls
+ * -------------------------------------------------------------------------------------------------------- */
 
 enum { MAX_ELEMENTS = 1 << 17 };
 
@@ -144,7 +147,8 @@ static void put_random(void *data, dl_dtype type, int64_t i) {
     }
 }
 
-/* ---- compiled == interpreted == evaluated ------------------------------------------------------------------------------------- */
+/* ---- compiled == interpreted == evaluated
+ * ------------------------------------------------------------------------------------- */
 
 enum { ROW_ELEMENTS = 700, MAX_IN = DL_PROG_MAX_IN + 2 };
 
@@ -271,7 +275,63 @@ static void every_row_and_dtype(void **state) {
             if (type != DL_F16 && type != DL_BF16) check_row(&dl_pointwise_rows[k], type);
 }
 
-/* ---- accuracy ------------------------------------------------------------------------------------------------------------------- */
+/* ---- what no row uses: conversions between all types, u32, single opcodes
+ * ------------------------------------------------------ */
+
+static void check_instructions(const dl_ins *ins, uint32_t n, uint32_t n_in, const uint8_t *types, const char *title) {
+    const int32_t out = (int32_t)n - 1;
+    const dl_prog p = {sizeof p, sizeof *ins, n, n_in, 0, 1, ins, &out, types, 46, title};
+    check_program(&p, title);
+}
+
+static void conversions(void **state) {
+    static const uint8_t types[] = {DL_F32, DL_F64, DL_U8, DL_I8, DL_I16, DL_I32, DL_I64, DL_BOOL};
+    enum { TYPES = sizeof types };
+    char title[100];
+    (void)state;
+    for (int k = 0; k < TYPES * TYPES; k++) {
+        const uint8_t from = types[k / TYPES], to = types[k % TYPES];
+        const dl_ins direct[] = {{.op = DL_OP_IN, .type = from}, {.op = DL_OP_CAST, .type = to, .a = 0}};
+        const dl_ins over_u32[] = {{.op = DL_OP_IN, .type = from},
+                                   {.op = DL_OP_CAST, .type = DL_U32, .a = 0},
+                                   {.op = DL_OP_MULHI, .type = DL_U32, .a = 1, .b = 1},
+                                   {.op = DL_OP_XOR, .type = DL_U32, .a = 1, .b = 2},
+                                   {.op = DL_OP_CAST, .type = to, .a = 3}};
+        snprintf(title, sizeof title, "%s to %s", dl_dtype_name(from), dl_dtype_name(to));
+        check_instructions(direct, 2, 1, &from, title);
+        snprintf(title, sizeof title, "%s over u32 to %s", dl_dtype_name(from), dl_dtype_name(to));
+        check_instructions(over_u32, 5, 1, &from, title);
+    }
+}
+
+static void single_opcodes(void **state) {
+    static const uint8_t integers[] = {DL_U8, DL_I8, DL_I16, DL_I32, DL_I64}, binary[] = {DL_OP_MULHI, DL_OP_SHL, DL_OP_SHR};
+    char title[100];
+    (void)state;
+    for (int k = 0; k < 15; k++) {
+        const uint8_t type = integers[k % 5], types[] = {type, type};
+        const dl_ins ins[] = {{.op = DL_OP_IN, .type = type, .a = 0},
+                              {.op = DL_OP_IN, .type = type, .a = 1},
+                              {.op = binary[k / 5], .type = type, .a = 0, .b = 1}};
+        snprintf(title, sizeof title, "opcode %d, %s", (int)binary[k / 5], dl_dtype_name(type));
+        check_instructions(ins, 3, 2, types, title);
+    }
+    for (uint8_t type = DL_F32; type <= DL_F64; type++) { /* fma; bits of a float halved and back */
+        const uint8_t types[] = {type, type, type}, bits = type == DL_F32 ? DL_I32 : DL_I64;
+        const dl_ins fma[] = {{.op = DL_OP_IN, .type = type, .a = 0},
+                              {.op = DL_OP_IN, .type = type, .a = 1},
+                              {.op = DL_OP_IN, .type = type, .a = 2},
+                              {.op = DL_OP_FMA, .type = type, .a = 0, .b = 1, .c = 2}};
+        const dl_ins cut[] = {{.op = DL_OP_IN, .type = type, .a = 0},          {.op = DL_OP_BITCAST, .type = bits, .a = 0},
+                              {.op = DL_OP_CONST, .type = bits, .imm = 4},     {.op = DL_OP_SHR, .type = bits, .a = 1, .b = 2},
+                              {.op = DL_OP_SHL, .type = bits, .a = 3, .b = 2}, {.op = DL_OP_BITCAST, .type = type, .a = 4}};
+        check_instructions(fma, 4, 3, types, "fma");
+        check_instructions(cut, 6, 1, types, "bitcast");
+    }
+}
+
+/* ---- accuracy
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct unary {
     int32_t op;
@@ -444,7 +504,8 @@ static void gamma_functions(void **state) {
     }
 }
 
-/* ---- layouts -------------------------------------------------------------------------------------------------------------------- */
+/* ---- layouts
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 /* a + 3 b, then the same in every layout: the flat loop is the reference. */
 static const dl_ins axpy[] = {
@@ -558,7 +619,8 @@ static void large_tensors_use_threads(void **state) {
     for (int64_t i = 0; i < n; i++) assert_true(y[i] == (float)i + 6);
 }
 
-/* ---- the rest of the contract ---------------------------------------------------------------------------------------------------- */
+/* ---- the rest of the contract
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void index_is_logical(void **state) {
     static const dl_ins ins[] = {{.op = DL_OP_INDEX, .type = DL_I64}};
@@ -644,7 +706,8 @@ static void what_it_refuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_and_dtype),  cmocka_unit_test(accuracy_f32),
+        cmocka_unit_test(every_row_and_dtype),  cmocka_unit_test(conversions),
+        cmocka_unit_test(single_opcodes),       cmocka_unit_test(accuracy_f32),
         cmocka_unit_test(accuracy_f64),         cmocka_unit_test(accuracy_pow),
         cmocka_unit_test(gamma_functions),      cmocka_unit_test(every_layout),
         cmocka_unit_test(half_precision),       cmocka_unit_test(large_tensors_use_threads),

@@ -182,6 +182,13 @@ static int close_enough(dl_dtype type, double got, double want) {
     return fabs(got - want) <= (type == DL_F32 ? 2e-4 : 1e-10) * (1 + fabs(want));
 }
 
+static void print_scalar(dl_dtype type, dl_scalar v) {
+    if (is_real(type))
+        fprintf(stderr, " %.9g", v.f);
+    else
+        fprintf(stderr, " %lld", (long long)v.i);
+}
+
 static void compare_with_eval(const row_data *d, const dl_prog *p, const char *title) {
     const dl_dtype type = p->ins[p->out[0]].type;
     int bad = 0;
@@ -196,13 +203,15 @@ static void compare_with_eval(const row_data *d, const dl_prog *p, const char *t
         if (dl_prog_eval(p, in, d->scalar, i, &want) != DL_OK) continue; /* division by zero: has its own test */
         const int same =
             is_real(type) ? close_enough(type, get_real(d->out[0], type, i), want.f) : get_int(d->out[0], type, i) == want.i;
-        if (!same && bad++ < 3) {
-            fprintf(stderr, "%s, element %d: ", title, (int)i);
-            for (uint32_t k = 0; k < p->n_in; k++)
-                fprintf(stderr, is_real(p->in_type[k]) ? "%.9g " : "", in[k].f), fprintf(stderr, "(%lld) ", (long long)in[k].i);
-            fprintf(stderr, "gave %.9g or %lld, not %.9g or %lld\n", is_real(type) ? get_real(d->out[0], type, i) : 0,
-                    is_real(type) ? 0 : (long long)get_int(d->out[0], type, i), want.f, (long long)want.i);
-        }
+        if (same || bad++ >= 3) continue;
+        fprintf(stderr, "%s, element %d, of", title, (int)i);
+        for (uint32_t k = 0; k < p->n_in; k++) print_scalar(p->in_type[k], in[k]);
+        fprintf(stderr, " gave");
+        print_scalar(type, is_real(type) ? (dl_scalar){.f = get_real(d->out[0], type, i)}
+                                         : (dl_scalar){.i = get_int(d->out[0], type, i)});
+        fprintf(stderr, ", not");
+        print_scalar(type, want);
+        fprintf(stderr, "\n");
     }
     assert_int_equal(bad, 0);
 }

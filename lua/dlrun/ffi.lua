@@ -1,7 +1,8 @@
 -- ffi.lua: the declarations of dlrun.h, the library's symbols, and how a failed status becomes an error at the user's line.
 --
 -- The declarations are the header's own text, preprocessed by the build; nothing is declared twice. The dlrun program's
--- package.loaded['dlrun.host'].cdef names that file; plain luajit finds it beside the Lua files (installed) or in the build folder.
+-- package.loaded['dlrun.host'].cdef names that file; plain luajit finds it beside the Lua files (installed) or in the build
+-- folder.
 local ffi = require 'ffi'
 
 local root = debug.getinfo(1, 'S').source:match '^@(.*)dlrun/ffi%.lua$' or 'lua/'

@@ -1,5 +1,5 @@
--- autograd.lua: custom nodes, and the driver that computes them. A backward run lives in C and never calls Lua: where it meets a
--- node whose gradient is a Lua function, it stops and the driver here computes that node.
+-- autograd.lua: custom nodes, and the driver that computes them. A backward run lives in C and never calls Lua: where it meets
+-- a node whose gradient is a Lua function, it stops and the driver here computes that node.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'

@@ -79,7 +79,7 @@ function CmdLine:parse(words)
         if option then
             if inline then
                 out[name] = value(self, option, inline)
-            elseif option.type == 'boolean' and not convert.boolean(words[k + 1] or '') and words[k + 1] ~= 'false' and words[k + 1] ~= '0' then
+            elseif option.type == 'boolean' and convert.boolean(words[k + 1] or '') == nil then
                 out[name] = not option.default
             else
                 k = k + 1

@@ -167,7 +167,8 @@ function F.full(...)
     local given = luaType(list[#list]) == 'table' and #list > 1 and table.remove(list) or nil
     local value = table.remove(list)
     local want = options.take('torch.full', given, {'dtype', 'device', 'requiresGrad'})
-    return asked(Tensor.fill(uninitialised(want.dtype or types.default, storage.integers(unpack(list)), want.device), value), want)
+    local x = uninitialised(want.dtype or types.default, storage.integers(unpack(list)), want.device)
+    return asked(Tensor.fill(x, value), want)
 end
 
 -- As x in shape, type and device.
@@ -208,7 +209,9 @@ end
 
 local function numbers(what, list, n)
     for k = 1, n do
-        if luaType(list[k]) ~= 'number' then fail('torch.%s: argument %d must be a number, not a %s', what, k, class.type(list[k])) end
+        if luaType(list[k]) ~= 'number' then
+            fail('torch.%s: argument %d must be a number, not a %s', what, k, class.type(list[k]))
+        end
     end
 end
 

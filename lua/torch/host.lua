@@ -66,7 +66,9 @@ local function place(t, level, sizes, data, at)
     for k = 1, #t do
         local v = t[k]
         if level < #sizes then
-            if luaType(v) ~= 'table' then fail('a table of tables must be rectangular: a %s stands among tables', class.type(v)) end
+            if luaType(v) ~= 'table' then
+                fail('a table of tables must be rectangular: a %s stands among tables', class.type(v))
+            end
             at = place(v, level + 1, sizes, data, at)
         else
             if luaType(v) == 'boolean' then v = v and 1 or 0 end

@@ -26,8 +26,8 @@ end
 
 torch._version = ffi.string(C.dl_version())
 
-for _, name in ipairs {'class', 'typename', 'type', 'isTypeOf', 'getmetatable', 'getconstructortable', 'metatype', 'newmetatable',
-    'setmetatable', 'factory', 'version', 'typename2id', 'id', 'isequal'} do
+for _, name in ipairs {'class', 'typename', 'type', 'isTypeOf', 'getmetatable', 'getconstructortable', 'metatype',
+    'newmetatable', 'setmetatable', 'factory', 'version', 'typename2id', 'id', 'isequal'} do
     torch[name] = class[name]
 end
 for _, type in ipairs(types.list) do
@@ -36,10 +36,9 @@ for _, type in ipairs(types.list) do
 end
 
 local pointwise = require 'torch.pointwise'
-for _, part in ipairs {require 'torch.construct', require 'torch.view', pointwise, require 'torch.reduce', require 'torch.linalg',
-    require 'torch.gather', require 'torch.random', require 'torch.custom', require 'torch.tape', require 'torch.timer',
-    require 'torch.cmdline', require 'torch.system'} do
-    for name, f in pairs(part.functions) do torch[name] = f end
+for _, part in ipairs {'construct', 'view', 'pointwise', 'reduce', 'linalg', 'gather', 'random', 'custom', 'tape', 'capture', 'timer',
+    'cmdline', 'system'} do
+    for name, f in pairs(require('torch.' .. part).functions) do torch[name] = f end
 end
 require 'torch.indexing'
 require 'torch.print'
@@ -49,8 +48,8 @@ function torch.isTensor(x) return raw.isTensor(x) end
 function torch.isStorage(x) return storage.isStorage(x) end
 
 -- Methods that need nothing but the tensor are functions too.
-for _, name in ipairs {'numel', 'nElement', 'dim', 'size', 'totable', 'tolist', 'typeAs', 'fill', 'zero', 'data', 'isContiguous', 'clone',
-    'contiguous', 'item'} do
+for _, name in ipairs {'numel', 'nElement', 'dim', 'size', 'totable', 'tolist', 'typeAs', 'fill', 'zero', 'data',
+    'isContiguous', 'clone', 'contiguous', 'item'} do
     torch[name] = torch[name] or function(x, ...) return x[name](x, ...) end
 end
 

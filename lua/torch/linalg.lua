@@ -19,7 +19,8 @@ M.functions = F
 
 local function dims(what, x, want, k)
     if dim(tensor.expect(x, what, k)) ~= want then
-        fail('%s: argument %d must have %d dimension%s, not size %s', what, k, want, want == 1 and '' or 's', tensor.shapeText(x))
+        local plural = want == 1 and '' or 's'
+        fail('%s: argument %d must have %d dimension%s, not size %s', what, k, want, plural, tensor.shapeText(x))
     end
 end
 

@@ -4,8 +4,8 @@
 --   ops.into.matmul(out, a, b)    writes the tensors given first, returns the first
 --
 -- Semantics are the library's: dimensions from 0, PyTorch's broadcasting and promotion. Arguments stand in the signature's
--- order, tensors and attributes as they come: tensors (nil where optional), Lua arrays of tensors, numbers, booleans, strings, Lua arrays of integers, and torch.types' dtype numbers;
--- nil takes the default. The generated code fills arrays allocated once: a call makes no garbage but its results.
+-- order: tensors (nil where optional), Lua arrays of tensors, numbers, booleans, strings, Lua arrays of integers, dtype
+-- numbers; nil takes the default. The generated code fills arrays allocated once: a call makes no garbage but its results.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
@@ -65,12 +65,13 @@ local function setInts(slot, values)
     scratch.list[2 * slot + 1] = array
 end
 
-local anchored = {} -- strings whose bytes C reads during the call
+-- The caller's argument keeps the string's bytes alive during the call.
 local function setString(slot, value)
-    anchored[slot] = value
     scratch.kind[4 * slot] = C.DL_ATTR_STRING
     ffi.cast('const char **', attr)[2 * slot + 1] = value
 end
+
+scratch.setScalar, scratch.setInts, scratch.setString = setScalar, setInts, setString
 
 local function describe(value)
     if isTensor(value) then return 'a tensor' end
@@ -94,8 +95,8 @@ end
 
 -- ---- signatures --------------------------------------------------------------------------------------------------------
 
--- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, variables, outputs = n}. kind of an input: one, optional, list;
--- var is its variable in the generated code, prefixed to keep clear of Lua's words; variables has them all, in order.
+-- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, variables, outputs = n}. kind of an input: one,
+-- optional, list; var is its variable in the generated code, prefixed to keep clear of Lua's words; variables has them all, in order.
 local function parse(info)
     local signature = ffi.string(info.signature)
     local arguments = signature:match '%((.*)%)' or ''
@@ -148,11 +149,13 @@ local function inputCode(op)
     for _, input in ipairs(op.inputs) do
         local var = input.var
         if input.kind == 'list' then
-            code[#code + 1] = ('for k = 1, #%s do local x = %s[k]; if not isTensor(x) then badTensor(NAME, "%s[" .. k .. "]", x) end; '
-                .. 'ins[n] = x._t; n = n + 1 end\n'):format(var, var, input.name)
+            code[#code + 1] = ('for k = 1, #%s do\nlocal x = %s[k]\n'):format(var, var)
+            code[#code + 1] = ('if not isTensor(x) then badTensor(NAME, "%s[" .. k .. "]", x) end\n'):format(input.name)
+            code[#code + 1] = 'ins[n] = x._t; n = n + 1\nend\n'
         else
             local at = #lists > 0 and 'n' or tostring(single)
-            local set = ('if not isTensor(%s) then badTensor(NAME, "%s", %s) end; ins[%s] = %s._t'):format(var, input.name, var, at, var)
+            local set = ('if not isTensor(%s) then badTensor(NAME, "%s", %s) end; ins[%s] = %s._t')
+                :format(var, input.name, var, at, var)
             if input.kind == 'optional' then set = ('if %s == nil then ins[%s] = nil else %s end'):format(var, at, set) end
             code[#code + 1] = set .. (#lists > 0 and '; n = n + 1\n' or '\n')
             single = single + 1
@@ -169,7 +172,9 @@ local function parameters(op, results)
 end
 
 local prologue = [[
-local NAME, ID, C, call, new, isTensor, badTensor, failed, pressed, reserve, setScalar, setInts, setString, s, NONE, INT, FLOAT = ...
+local NAME, ID, C, call, new, isTensor, badTensor, failed, pressed, reserve, s = ...
+local setScalar, setInts, setString = s.setScalar, s.setInts, s.setString
+local NONE, INT, FLOAT = C.DL_ATTR_NONE, C.DL_ATTR_INT, C.DL_ATTR_FLOAT
 local attr, kind, int, float, outs, ins, bell = s.attr, s.kind, s.int, s.float, s.outs, s.ins, C.dl_memory_pressure()
 local self
 self = function(%s)
@@ -204,8 +209,7 @@ local function build(name, into)
     base.check(C.dl_op_get(id, info))
     local op = parse(info)
     local chunk = assert(loadstring(source(op, into), '=dlrun:' .. name))
-    return chunk(name:gsub('_', ' '), id, C, call, newTensor, isTensor, badTensor, failed, raw.pressed, reserve, setScalar,
-        setInts, setString, scratch, C.DL_ATTR_NONE, C.DL_ATTR_INT, C.DL_ATTR_FLOAT)
+    return chunk((name:gsub('_', ' ')), id, C, call, newTensor, isTensor, badTensor, failed, raw.pressed, reserve, scratch)
 end
 
 local function lazy(into)

@@ -1,5 +1,5 @@
--- pointwise.lua: elementwise functions. x:f(…) works in place, torch.f(…) is new, torch.f(res, …) and x:f(source, …) put the result into
--- a tensor of the caller's. Integer tensors stay integer; scalars are truncated for them, as in Torch7.
+-- pointwise.lua: elementwise functions. x:f(…) works in place, torch.f(…) is new, torch.f(res, …) and x:f(source, …) put the
+-- result into a tensor of the caller's. Integer tensors stay integer; scalars are truncated for them, as in Torch7.
 local base = require 'dlrun.ffi'
 local class = require 'torch.class'
 local ops = require 'torch.ops'
@@ -29,9 +29,10 @@ end
 
 -- Torch7's name -> the op, where they differ.
 local unary = {
-    abs = 'abs', acos = 'acos', asin = 'asin', atan = 'atan', ceil = 'ceil', cos = 'cos', cosh = 'cosh', exp = 'exp', floor = 'floor',
-    frac = 'frac', log = 'log', log1p = 'log1p', neg = 'neg', round = 'round_away', rsqrt = 'rsqrt', sigmoid = 'sigmoid', sign = 'sign',
-    sin = 'sin', sinh = 'sinh', sqrt = 'sqrt', tan = 'tan', tanh = 'tanh', trunc = 'trunc', cinv = 'reciprocal',
+    abs = 'abs', acos = 'acos', asin = 'asin', atan = 'atan', ceil = 'ceil', cos = 'cos', cosh = 'cosh', exp = 'exp',
+    floor = 'floor', frac = 'frac', log = 'log', log1p = 'log1p', neg = 'neg', round = 'round_away', rsqrt = 'rsqrt',
+    sigmoid = 'sigmoid', sign = 'sign', sin = 'sin', sinh = 'sinh', sqrt = 'sqrt', tan = 'tan', tanh = 'tanh', trunc = 'trunc',
+    cinv = 'reciprocal',
 }
 
 -- x:name([source]), torch.name([res,] x), for an op of one tensor; further arguments are the op's attributes.

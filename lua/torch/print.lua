@@ -1,4 +1,5 @@
--- print.lua: tensors and storages as text, in Torch7's layout: columns of one width, a common scale, "[torch.FloatTensor of size 2x3]".
+-- print.lua: tensors and storages as text, in Torch7's layout: columns of one width, a common scale, and a last line such as
+-- [torch.FloatTensor of size 2x3].
 local host = require 'torch.host'
 local raw = require 'torch.raw'
 local storage = require 'torch.storage'
@@ -63,7 +64,7 @@ local function matrix(out, data, at, rows, columns, form, width, scale, indent)
         local last = math.min(first + perLine - 1, columns)
         if perLine < columns then
             if first > 1 then out[#out + 1] = '\n' end
-            out[#out + 1] = ('Columns %d to %d\n'):format(first, last)
+            out[#out + 1] = ('%sColumns %d to %d\n'):format(first == 1 and indent or '', first, last)
         end
         if scale ~= 1 then out[#out + 1] = ('%s%g *\n'):format(indent, scale) end
         for r = 0, rows - 1 do

@@ -37,7 +37,7 @@ end
 
 local function positive(value, default, what, name)
     value = parameter(value, default, what)
-    if not (value > 0) then fail('%s: %s must be positive, not %g', what, name, value) end
+    if value <= 0 or value ~= value then fail('%s: %s must be positive, not %g', what, name, value) end
     return value
 end
 
@@ -62,7 +62,7 @@ function Tensor.normal(x, mean, std)
         return x:add(mean)
     end
     mean, std = parameter(mean, 0, 'normal'), parameter(std, 1, 'normal')
-    if not (std >= 0) then fail('normal: the standard deviation must not be negative: %g', std) end
+    if std < 0 or std ~= std then fail('normal: the standard deviation must not be negative: %g', std) end
     return throughFloat(x, function(y) return into.normal(y, none, mean, std) end)
 end
 

@@ -1,7 +1,8 @@
 -- raw.lua: tensors as the library sees them. What the rest of the front end, nn included, uses to speak to C.
 --
 -- A Lua tensor is a cdata of type dl_lua_tensor around one descriptor, `_t`. (Not a Lua table: a table gets no # in LuaJIT,
--- and the descriptor's own field names would hide methods such as size.) Every tensor owns its references and is cleared when collected.
+-- and the descriptor's own field names would hide methods such as size.) Every tensor owns its references and is cleared when
+-- it is collected.
 -- Descriptors are never copied: pass the tensor, or tensor._t for a `dl_tensor *`.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'

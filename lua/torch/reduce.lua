@@ -30,7 +30,9 @@ local function dimension(x, d, what) return tensor.dimension(d, dim(x), what) en
 -- keepdim of the options table that may stand behind the dimension.
 local function keeps(what, given, default)
     if given == nil then return default end
-    if luaType(given) ~= 'table' then fail('%s: the argument behind the dimension is a table of options, not a %s', what, class.type(given)) end
+    if luaType(given) ~= 'table' then
+        fail('%s: the argument behind the dimension is a table of options, not a %s', what, class.type(given))
+    end
     local keep = options.take(what, given, {'keepdim'}).keepdim
     if keep == nil then return default end
     return keep

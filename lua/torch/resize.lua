@@ -25,11 +25,11 @@ local function hasSizes(x, sizes)
     return true
 end
 
--- x:resize: the same storage, from the same offset, contiguous under the new sizes (a Lua array); the storage grows where it must.
+-- x:resize: the same storage, from the same offset, contiguous under the new sizes (a Lua array); it grows where it must.
 function M.to(x, sizes)
     if #sizes == 0 then sizes = {0} end
     if hasSizes(x, sizes) then return x end
-    if C.dl_is_recorded(x._t) == 2 then fail('resize: this tensor is the result of a recorded operation; use reshape or clone it') end
+    if C.dl_is_recorded(x._t) == 2 then fail('resize: the tensor is the result of a recorded call; reshape or clone it') end
     local t = x._t
     local n = 1
     for k = 1, #sizes do
@@ -96,8 +96,9 @@ local function warnOnce(x, y)
     local n = broadcastCount(x, y)
     if warned or n == nil or n == tensor.count(x) then return end
     warned = true
-    io.stderr:write(('dlrun: warning: tensors of size %s and %s are paired element by element, as in Torch7; broadcasting would '
-        .. 'give %d elements (use :expand or :view to say which is meant)\n'):format(tensor.shapeText(x), tensor.shapeText(y), n))
+    local text = 'dlrun: warning: tensors of size %s and %s are paired element by element, as in Torch7; broadcasting would '
+        .. 'give %d elements (use :expand or :view to say which is meant)\n'
+    io.stderr:write(text:format(tensor.shapeText(x), tensor.shapeText(y), n))
 end
 
 -- y as it pairs with x: itself where shapes agree or broadcast; under x's shape where only the element counts agree.

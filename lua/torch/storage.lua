@@ -72,7 +72,7 @@ end
 M.elements = elements
 
 local function refusePacked(s)
-    if typeOf(s).packed then fail('elements of a %s are not readable one by one; use a FloatTensor copy', typeOf(s).storageName) end
+    if typeOf(s).packed then fail('a %s has no single elements; use a copy as FloatTensor', typeOf(s).storageName) end
 end
 
 local function get(s, k)

@@ -18,7 +18,7 @@ M.functions = F
 function F.getnumthreads() return C.dl_threads(0) end
 
 function F.setnumthreads(n)
-    if luaType(n) ~= 'number' or n < 1 then fail('torch.setnumthreads: a number of at least 1 is expected, not %s', tostring(n)) end
+    if luaType(n) ~= 'number' or n < 1 then fail('torch.setnumthreads: at least 1 is expected, not %s', tostring(n)) end
     C.dl_threads(n)
 end
 
@@ -99,6 +99,7 @@ end
 ffi.cdef 'int isatty(int); int fileno(void *);'
 function F.isatty(file) return ffi.C.isatty(ffi.C.fileno(file)) ~= 0 end
 
+-- Torch7 told Lua's collector of memory it does not see; here the allocator's bell always does (raw.lua).
 function F.setheaptracking() end
 
 return M

@@ -67,8 +67,8 @@ function M.typeOf(x) return types.byDtype[x._t.type] end
 
 -- The tensor argument number k of `what`, or an error.
 function M.expect(x, what, k)
-    if not isTensor(x) then fail('%s: argument %d must be a tensor, not %s', what, k, x == nil and 'nil' or 'a ' .. class.type(x)) end
-    return x
+    if isTensor(x) then return x end
+    fail('%s: argument %d must be a tensor, not %s', what, k, x == nil and 'nil' or 'a ' .. class.type(x))
 end
 
 -- ---- numbers -----------------------------------------------------------------------------------------------------------
@@ -195,16 +195,22 @@ local function metamethod(name)
     end
 end
 
+-- == asks for the same descriptor; Lua compares cdata with everything.
+local function identical(a, b)
+    return isTensor(a) and isTensor(b) and ffi.cast('dl_tensor *', a._t) == ffi.cast('dl_tensor *', b._t)
+end
+
 local metatable = {
     __index = index,
     __newindex = newindex,
     __len = function(x) return Tensor.size(x) end,
     __tostring = function(x) return classes[x._t.type].__tostring__(x) end,
-    -- == is identity: the same descriptor.
-    __eq = function(a, b) return isTensor(a) and isTensor(b) and ffi.cast('dl_tensor *', a._t) == ffi.cast('dl_tensor *', b._t) end,
+    __eq = identical,
     __concat = function(a, b) return tostring(a) .. tostring(b) end,
 }
-for _, name in ipairs {'add', 'sub', 'mul', 'div', 'mod', 'pow', 'unm', 'lt', 'le'} do metatable['__' .. name] = metamethod(name) end
+for _, name in ipairs {'add', 'sub', 'mul', 'div', 'mod', 'pow', 'unm', 'lt', 'le'} do
+    metatable['__' .. name] = metamethod(name)
+end
 ffi.metatype(raw.tensorType, metatable)
 
 M.ops = ops

@@ -44,7 +44,7 @@ end
 
 -- x:sub(first1, last1 [, first2, last2 …]): a range of each dimension, both ends included.
 function Tensor.sub(x, ...)
-    if isTensor((...)) then return torch.add(x, -1, (...)) end -- PyTorch's sub, as a new tensor
+    if isTensor((...)) then fail('sub: bounds are expected, not a tensor; csub subtracts in place, torch.sub is new') end
     local bounds = {...}
     if #bounds % 2 == 1 or #bounds > 2 * dim(x) or #bounds == 0 then
         fail('sub: first and last index for up to %d dimensions are expected, not %d numbers', dim(x), #bounds)
@@ -52,7 +52,9 @@ function Tensor.sub(x, ...)
     for k = 1, #bounds, 2 do
         local d = (k - 1) / 2
         local first, last = at(x, d, bounds[k], 'sub'), at(x, d, bounds[k + 1], 'sub')
-        if last < first then fail('sub: range %d..%d of dimension %d ends before it begins', bounds[k], bounds[k + 1], d + 1) end
+        if last < first then
+            fail('sub: range %d..%d of dimension %d ends before it begins', bounds[k], bounds[k + 1], d + 1)
+        end
         x = ops.slice(x, d, first, last - first + 1)
     end
     return x
@@ -265,8 +267,8 @@ F.cat = join('cat', function(parts, d) return ops.cat(parts, d) end, function(mo
 F.stack = join('stack', function(parts, d) return ops.stack(parts, d) end, function() return 1 end)
 Tensor.cat = F.cat
 
-for _, name in ipairs {'select', 'narrow', 'sub', 'transpose', 't', 'permute', 'view', 'viewAs', 'expand', 'expandAs', 'repeatTensor',
-    'squeeze', 'unsqueeze', 'unfold', 'flatten'} do
+for _, name in ipairs {'select', 'narrow', 'sub', 'transpose', 't', 'permute', 'view', 'viewAs', 'expand', 'expandAs',
+    'repeatTensor', 'squeeze', 'unsqueeze', 'unfold', 'flatten'} do
     F[name] = Tensor[name]
 end
 return M

@@ -14,7 +14,7 @@ describe('torch.class', function()
         end
         function bar:name() return 'bar' end
         assert.equal(class, parent)
-        assert.equal(class, Foo)
+        assert.equal(class, _G.Foo)
         local object = torch.Bar(1)
         assert.equal(1, object:get())
         assert.equal(2, object.y)
@@ -33,7 +33,7 @@ describe('torch.class', function()
         local first = torch.class 'Foo'
         local second = torch.class 'Foo'
         assert.is_false(first == second)
-        assert.equal(second, Foo)
+        assert.equal(second, _G.Foo)
         assert.equal(second, torch.getmetatable 'Foo')
     end)
 

@@ -54,6 +54,7 @@ describe('finalised tensors', function()
         do
             local keep = {}
             for k = 1, 10 do keep[k] = torch.Tensor(1000, 100) end
+            assert.equal(10, #keep)
             assert.is_true(torch.memory().liveBytes >= before + 10 * 400000)
         end
         collectgarbage()

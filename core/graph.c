@@ -107,6 +107,24 @@ void dl_graph_returns(dl_graph *g, uint32_t k, dl_value v) {
     else if (g->status == DL_OK) g->returned[k] = v;
 }
 
+/* Where the graph's tensors lie; NULL if it has none. */
+static dl_device *device_of(const dl_graph *g) {
+    for (int32_t k = 0; k < g->n_values; k++) {
+        dl_device *device = g->values[k] ? dl_device_of(g->values[k]) : NULL;
+        if (device) return device;
+    }
+    return NULL;
+}
+
+/* A call without inputs runs on the default device: here that is the graph's. */
+static dl_status create(dl_graph *g, dl_op *op, dl_tensor *const *outs, const dl_attr *attr, uint32_t n_attr) {
+    dl_device *before = dl_default_device(), *device = device_of(g);
+    if (device) DL_TRY(dl_set_default_device(device));
+    dl_status status = dl_call(op->id, NULL, 0, outs, op->n_outs, attr, (int32_t)n_attr);
+    if (device && before) (void)dl_set_default_device(before);
+    return status;
+}
+
 /* Makes room for the outputs of a call and runs it. */
 static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in, const dl_attr *attr, uint32_t n_attr) {
     const dl_tensor *few[DL_GRAPH_INLINE], **tensors = few;
@@ -123,7 +141,8 @@ static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in,
         if (!outs[k]) status = no_memory();
         else add_value(g, outs[k], outs[k]);
     }
-    if (status == DL_OK) status = dl_call(op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);
+    if (status == DL_OK && op->n_tensors == 0) status = create(g, op, outs, attr, n_attr);
+    else if (status == DL_OK) status = dl_call(op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);
     if (tensors != few) dl_mem(tensors, 0);
     return status;
 }

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long an idle worker spins before it sleeps, in libgomp's unit (about 100,000 a millisecond): longer than the gaps between the
- * kernels of one step, short enough that a process at rest uses no core. */
+/* How long an idle worker spins before it sleeps, in libgomp's unit (about 100,000 a millisecond): longer than the gaps between
+ * the kernels of one step, short enough that a process at rest uses no core. */
 static const char spin_count[] = "200000";
 enum { max_threads = 1024 };
 
@@ -23,7 +23,8 @@ static struct {
     int32_t threads;
 } pool = {.threads = 1};
 
-static _Thread_local struct {
+/* initial-exec: no call per access; and blocks made lazily in libgomp's threads crash LeakSanitizer's scan at exit. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
     char owner, busy;      /* may enter parallel regions; is inside one */
     int32_t library_count; /* what this thread last gave omp_set_num_threads; 0: nothing yet */
 } self;

@@ -29,7 +29,7 @@ static void describe(cpu_program *c, const dl_prog *p) {
     c->n_in = (int32_t)p->n_in;
     c->n_attr = (int32_t)p->n_attr;
     c->out_type = p->ins[p->out[0]].type;
-    memcpy(c->in_type, p->in_type, p->n_in);
+    for (uint32_t k = 0; k < p->n_in; k++) c->in_type[k] = p->in_type[k];
     for (uint32_t k = 0; k < p->n_ins; k++) {
         const dl_ins *i = &p->ins[k];
         if (i->op == DL_OP_IN) c->reads[i->a] = 1;

@@ -1,6 +1,6 @@
 /* arg.c - where the extremes are: argmax, argmin, max_dim, min_dim. The first of equal ones counts; NaN is more extreme than
  * any number. */
-#include "reduce.h"
+#include "fold.h"
 #include "types.h"
 #include <math.h>
 
@@ -8,37 +8,28 @@
 #define ABOVE(v, b) (((v) > (b)) | (((v) != (v)) & ((b) == (b))))
 #define BELOW(v, b) (((v) < (b)) | (((v) != (v)) & ((b) == (b))))
 
-/* run: n contiguous values, numbered from `number` by `step`, against one best. columns: n values of the same number against n
- * bests. */
-typedef void run_fn(const void *x, int64_t n, int64_t number, int64_t step, reduce_state best);
+/* n values of the same number against n bests. */
 typedef void columns_fn(const void *x, int64_t n, int64_t number, reduce_state best);
+/* Place of the first of n values that is not less extreme than `extreme`. */
+typedef int64_t find_fn(const void *x, reduce_value extreme);
 
-/* A run is searched twice: for its extreme, which vectorises, then, if that beats the best, for its place. */
 #define EXTREME(OP, LANE, T, member, A)                                                                                        \
-    static void run_##OP##_##LANE(const void *values, int64_t n, int64_t number, int64_t step, reduce_state best) {            \
+    static int64_t find_##OP##_##LANE(const void *values, reduce_value extreme) {                                              \
         const T *x = values;                                                                                                   \
-        T lanes[16];                                                                                                           \
         int64_t i = 0;                                                                                                         \
-        for (int k = 0; k < 16; k++) lanes[k] = x[0];                                                                          \
-        for (; i + 16 <= n; i += 16)                                                                                           \
-            for (int k = 0; k < 16; k++) lanes[k] = OP(x[i + k], lanes[k]) ? x[i + k] : lanes[k];                              \
-        T extreme = lanes[0];                                                                                                  \
-        for (int k = 1; k < 16; k++) extreme = OP(lanes[k], extreme) ? lanes[k] : extreme;                                     \
-        for (; i < n; i++) extreme = OP(x[i], extreme) ? x[i] : extreme;                                                       \
-        if (*best.index >= 0 && !OP((A)extreme, best.value->member)) return;                                                   \
-        for (i = 0; OP(extreme, x[i]); i++) {}                                                                                 \
-        best.value->member = (A)extreme;                                                                                       \
-        *best.index = number + i * step;                                                                                       \
+        while (OP(extreme.member, (A)x[i])) i++;                                                                               \
+        return i;                                                                                                              \
     }                                                                                                                          \
     static void columns_##OP##_##LANE(const void *values, int64_t n, int64_t number, reduce_state best) {                      \
         const T *restrict x = values;                                                                                          \
-        reduce_value *restrict value = best.value;                                                                             \
+        A *restrict value = (A *)best.value;                                                                                   \
         int64_t *restrict index = best.index;                                                                                  \
         for (int64_t i = 0; i < n; i++) {                                                                                      \
-            const A v = (A)x[i], b = value[i].member;                                                                          \
-            const int better = OP(v, b) | (index[i] < 0);                                                                      \
-            value[i].member = better ? v : b;                                                                                  \
-            index[i] = better ? number : index[i];                                                                             \
+            const A v = (A)x[i], b = value[i];                                                                                 \
+            const int64_t place = index[i];                                                                                    \
+            const int better = OP(v, b) | (place < 0);                                                                         \
+            value[i] = better ? v : b;                                                                                         \
+            index[i] = better ? number : place;                                                                                \
         }                                                                                                                      \
     }
 #define EXTREME_LANES(OP)                                                                                                      \
@@ -50,7 +41,8 @@ EXTREME_LANES(BELOW)
 
 typedef struct extreme {
     cpu_reducer reducer; /* first, so that a reducer* of this file is an extreme* */
-    run_fn *run[3];      /* by lane */
+    int largest;
+    find_fn *find[3]; /* by lane */
     columns_fn *columns[3];
 } extreme;
 
@@ -60,11 +52,20 @@ static void begin(const cpu_reduction *r, int pass, int64_t n, reduce_state best
     for (int64_t k = 0; k < n; k++) best.index[k] = -1; /* nothing seen yet */
 }
 
+/* A run is searched twice: for its extreme, which vectorises, then, if that beats the best, for its place. */
+static void take_run(const cpu_reduction *r, const void *x, int64_t n, int64_t number, int64_t step, reduce_state best) {
+    const extreme *e = (const extreme *)r->reducer;
+    const int64_t before = *best.index;
+    const reduce_value most = cpu_row_extreme(r->lane, e->largest, x, n);
+    e->columns[r->result](&most, 1, number, best);
+    if (*best.index == number && before != number) *best.index = number + e->find[r->lane](x, most) * step;
+}
+
 static void take(const cpu_reduction *r, int pass, int64_t n, reduce_state best, int64_t at, int64_t step, int64_t from,
                  int64_t to) {
     (void)pass;
     const extreme *e = (const extreme *)r->reducer;
-    const int64_t stride = cpu_loop_step(&r->reduced, REDUCE_X), numbers = cpu_loop_step(&r->reduced, REDUCE_NUMBER);
+    const int64_t stride = cpu_loop_step(&r->reduced, REDUCE_X);
     cpu_row_buffer buffer;
     cpu_walk w;
     if (r->by_columns) {
@@ -80,7 +81,7 @@ static void take(const cpu_reduction *r, int pass, int64_t n, reduce_state best,
         cpu_walk_begin(&w, &r->reduced, from, to);
         for (int64_t m; (m = cpu_walk_next(&w, CPU_ROW)) != 0;) {
             const void *x = cpu_row_read(r->type, r->x + (at + w.at[REDUCE_X]) * r->size, stride, m, r->lane, &buffer);
-            e->run[r->lane](x, m, w.at[REDUCE_NUMBER], numbers, one);
+            take_run(r, x, m, w.at[REDUCE_NUMBER], cpu_loop_step(&r->reduced, REDUCE_NUMBER), one);
         }
     }
 }
@@ -97,13 +98,13 @@ static void merge(const cpu_reduction *r, int pass, int64_t n, reduce_state into
 
 static void end(const cpu_reduction *r, int pass, int64_t n, reduce_state best) { (void)r, (void)pass, (void)n, (void)best; }
 
-#define EXTREME_REDUCER(OP)                                                                                                    \
+#define EXTREME_REDUCER(OP, largest)                                                                                           \
     {                                                                                                                          \
-        {1, 1, begin, take, merge, end}, {run_##OP##_F32, run_##OP##_F64, run_##OP##_I64}, {                                   \
+        {1, 1, begin, take, merge, end}, (largest), {find_##OP##_F32, find_##OP##_F64, find_##OP##_I64}, {                     \
             columns_##OP##_F32, columns_##OP##_F64, columns_##OP##_I64                                                         \
         }                                                                                                                      \
     }
-static const extreme maximum = EXTREME_REDUCER(ABOVE), minimum = EXTREME_REDUCER(BELOW);
+static const extreme maximum = EXTREME_REDUCER(ABOVE, 1), minimum = EXTREME_REDUCER(BELOW, 0);
 
 static dl_status search(const dl_frame *f, const extreme *e, const int64_t *dims, int32_t n_dims) {
     const dl_tensor *x = f->in[0];

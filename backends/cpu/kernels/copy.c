@@ -1,14 +1,16 @@
 /* copy.c - copies between any strides and dtypes: copy, cat, tril, triu.
  *
  * The dimensions of a copy may be walked in any order, so they are sorted by the destination's strides: stores are then as
- * contiguous as they can be. Where loads are not (a transpose), the two dimensions concerned are walked in tiles. */
+ * contiguous as they can be. Where loads are not (a transpose), the two dimensions concerned are walked in tiles that pass
+ * through the stack: a tile is loaded along one dimension and stored along the other, both in runs long enough to be worth
+ * their page. */
 #include "copy.h"
 #include "loop.h"
 #include "row.h"
 #include "types.h"
 
 enum { TO, FROM };
-enum { TILE = 32 };
+enum { TILE = 128, TILE_PITCH = TILE + 8 }; /* the pitch is no power of two, so that columns do not share cache sets */
 
 typedef struct copy_job {
     cpu_loop loop;
@@ -20,22 +22,20 @@ typedef struct copy_job {
     int64_t column_tiles, row_tiles;
 } copy_job;
 
-/* One run of n elements. */
-static void copy_run(const copy_job *j, int64_t to, int64_t to_stride, int64_t from, int64_t from_stride, int64_t n) {
-    char *t = j->to + to * j->to_size;
-    const char *f = j->from + from * j->from_size;
-    if (j->to_type == j->from_type) {
-        cpu_row_copy(j->to_type, t, to_stride, f, from_stride, n);
+/* n elements, converted. */
+static void convert_run(dl_dtype to_type, char *to, int64_t to_stride, dl_dtype from_type, const char *from,
+                        int64_t from_stride, int64_t n) {
+    if (to_type == from_type) {
+        cpu_row_copy(to_type, to, to_stride, from, from_stride, n);
         return;
     }
-    const cpu_lane lane = cpu_lane_of(j->from_type);
+    const cpu_lane lane = cpu_lane_of(from_type);
     cpu_row_buffer buffer;
-    while (n > 0) {
-        const int64_t m = n < CPU_ROW ? n : CPU_ROW;
-        cpu_row_write(j->to_type, t, to_stride, m, lane, cpu_row_read(j->from_type, f, from_stride, m, lane, &buffer));
-        t += m * to_stride * j->to_size;
-        f += m * from_stride * j->from_size;
-        n -= m;
+    for (int64_t i = 0; i < n; i += CPU_ROW) {
+        const int64_t m = n - i < CPU_ROW ? n - i : CPU_ROW;
+        const void *values =
+            cpu_row_read(from_type, from + i * from_stride * cpu_size(from_type), from_stride, m, lane, &buffer);
+        cpu_row_write(to_type, to + i * to_stride * cpu_size(to_type), to_stride, m, lane, values);
     }
 }
 
@@ -44,7 +44,9 @@ static void copy_rows(void *context, int64_t begin, int64_t end) {
     const int64_t to_stride = cpu_loop_step(&j->loop, TO), from_stride = cpu_loop_step(&j->loop, FROM);
     cpu_walk w;
     cpu_walk_begin(&w, &j->loop, begin, end);
-    for (int64_t n; (n = cpu_walk_next(&w, INT64_MAX)) != 0;) copy_run(j, w.at[TO], to_stride, w.at[FROM], from_stride, n);
+    for (int64_t n; (n = cpu_walk_next(&w, INT64_MAX)) != 0;)
+        convert_run(j->to_type, j->to + w.at[TO] * j->to_size, to_stride, j->from_type, j->from + w.at[FROM] * j->from_size,
+                    from_stride, n);
 }
 
 /* Tiles number begin..end of the last two dimensions, for every element of the dimensions before them. */
@@ -52,6 +54,8 @@ static void copy_tiles(void *context, int64_t begin, int64_t end) {
     const copy_job *j = context;
     const int32_t c = j->loop.ndim - 1, r = c - 1;
     const int64_t *const to = j->loop.stride[TO], *const from = j->loop.stride[FROM];
+    uint64_t buffer[TILE * TILE_PITCH];
+    char *const tile = (char *)buffer;
     cpu_loop outer = j->loop;
     outer.ndim = r;
     for (int64_t k = begin; k < end; k++) {
@@ -61,9 +65,13 @@ static void copy_tiles(void *context, int64_t begin, int64_t end) {
         const int64_t slice = k / j->column_tiles / j->row_tiles;
         cpu_walk w;
         cpu_walk_begin(&w, &outer, slice, slice + 1);
-        for (int64_t i = row; i < row + rows; i++)
-            copy_run(j, w.at[TO] + i * to[r] + column * to[c], to[c], w.at[FROM] + i * from[r] + column * from[c], from[c],
-                     columns);
+        char *t = j->to + (w.at[TO] + row * to[r] + column * to[c]) * j->to_size;
+        const char *f = j->from + (w.at[FROM] + row * from[r] + column * from[c]) * j->from_size;
+        for (int64_t i = 0; i < columns; i++)
+            convert_run(j->to_type, tile + i * j->to_size, TILE_PITCH, j->from_type, f + i * from[c] * j->from_size, from[r],
+                        rows);
+        for (int64_t i = 0; i < rows; i++)
+            cpu_row_copy(j->to_type, t + i * to[r] * j->to_size, to[c], tile + i * TILE_PITCH * j->to_size, 1, columns);
     }
 }
 
@@ -95,7 +103,7 @@ void cpu_copy(int32_t ndim, const int64_t *shape, void *to, dl_dtype to_type, co
         j.row_tiles = (j.loop.shape[j.loop.ndim - 2] + TILE - 1) / TILE;
         int64_t slices = 1;
         for (int32_t d = 0; d < j.loop.ndim - 2; d++) slices *= j.loop.shape[d];
-        cpu_parallel(slices * j.row_tiles * j.column_tiles, CPU_GRAIN / (TILE * TILE), copy_tiles, &j);
+        cpu_parallel(slices * j.row_tiles * j.column_tiles, 2, copy_tiles, &j);
         return;
     }
     cpu_parallel(j.loop.count, CPU_GRAIN, copy_rows, &j);

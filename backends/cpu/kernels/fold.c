@@ -3,7 +3,6 @@
  * A fold maps each element (to itself in most folds) and combines the results by +, *, max or min. Floats are accumulated in
  * double, eight at a time, so single-precision results are exact to the last rounding in all but contrived cases. */
 #include "fold.h"
-#include "reduce.h"
 #include "types.h"
 #include "backends/cpu/vecmath.h"
 #include <math.h>
@@ -18,8 +17,8 @@ typedef float float8 __attribute__((vector_size(32)));
 /* Of scalars a and b; NaN wins in max and min. */
 #define ADD(a, b) ((a) + (b))
 #define MUL(a, b) ((a) * (b))
-#define MAX(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a))
-#define MIN(a, b) ((((b) < (a)) | ((b) != (b))) ? (b) : (a))
+#define MAX(a, b) _Generic((a), double : dl_max_f64, int64_t : dl_max_i64)(a, b)
+#define MIN(a, b) _Generic((a), double : dl_min_f64, int64_t : dl_min_i64)(a, b)
 /* Of vectors of type W; comparisons give masks. */
 #define PICK(W, mask, b, a) ((W)(((mask) & (long8)(b)) | (~(mask) & (long8)(a))))
 #define VECTOR_ADD(W, a, b) ((a) + (b))
@@ -109,19 +108,37 @@ double cpu_row_max(cpu_lane lane, const void *x, int64_t n) {
     return most;
 }
 
+reduce_value cpu_row_extreme(cpu_lane lane, int largest, const void *x, int64_t n) {
+    const combiner *c = largest ? &max : &min;
+    reduce_value most;
+    if (lane == CPU_LANE_I64)
+        most.i = c->identity_i;
+    else
+        most.f = c->identity_f;
+    c->row[lane](x, n, &most);
+    return most;
+}
+
 /* ---- mapping elements ----------------------------------------------------------------------------------------------- */
 
-/* to[i] = f(x[i], param[i * step]) for n lane values. */
-typedef void map_fn(const void *x, int64_t n, const double *param, int64_t step, double *to);
+/* to[i] = f(x[i], p) for n lane values; p is one parameter for all (a row) or param[i] (columns). */
+typedef void map_fn(const void *x, int64_t n, const double *param, int per_column, double *to);
 
 #define MAP(name, LANE, T, expression)                                                                                         \
-    static void map_##name##_##LANE(const void *values, int64_t n, const double *param, int64_t step, double *restrict to) {   \
+    static void map_##name##_##LANE(const void *values, int64_t n, const double *param, int per_column, double *restrict to) { \
         const T *restrict v = values;                                                                                          \
-        (void)param, (void)step;                                                                                               \
-        for (int64_t i = 0; i < n; i++) {                                                                                      \
-            const double x = (double)v[i];                                                                                     \
-            to[i] = expression;                                                                                                \
-        }                                                                                                                      \
+        if (per_column)                                                                                                        \
+            for (int64_t i = 0; i < n; i++) {                                                                                  \
+                const double x = (double)v[i], p = param[i];                                                                   \
+                to[i] = expression;                                                                                            \
+                (void)p;                                                                                                       \
+            }                                                                                                                  \
+        else                                                                                                                   \
+            for (int64_t i = 0; i < n; i++) {                                                                                  \
+                const double x = (double)v[i], p = *param;                                                                     \
+                to[i] = expression;                                                                                            \
+                (void)p;                                                                                                       \
+            }                                                                                                                  \
     }
 #define MAP_TABLE(name) static map_fn *const name[3] = {map_##name##_F32, map_##name##_F64, map_##name##_I64};
 #define MAP_LANES(name, expression)                                                                                            \
@@ -132,11 +149,11 @@ typedef void map_fn(const void *x, int64_t n, const double *param, int64_t step,
 MAP_LANES(nonzero, x != 0)
 MAP_LANES(magnitude, fabs(x))
 MAP_LANES(square, x *x)
-MAP_LANES(power, pow(fabs(x), *param))
-MAP_LANES(square_deviation, (x - param[i * step]) * (x - param[i * step]))
-MAP(shifted_exp, F32, float, dl_exp_f32((float)(x - param[i * step])))
-MAP(shifted_exp, F64, double, dl_exp_f64(x - param[i * step]))
-MAP(shifted_exp, I64, int64_t, dl_exp_f64(x - param[i * step]))
+MAP_LANES(power, pow(fabs(x), p))
+MAP_LANES(square_deviation, (x - p) * (x - p))
+MAP(shifted_exp, F32, float, dl_exp_f32((float)(x - p)))
+MAP(shifted_exp, F64, double, dl_exp_f64(x - p))
+MAP(shifted_exp, I64, int64_t, dl_exp_f64(x - p))
 MAP_TABLE(shifted_exp)
 
 /* ---- folds ---------------------------------------------------------------------------------------------------------- */
@@ -166,10 +183,10 @@ static void fold_begin(const cpu_reduction *r, int pass, int64_t n, reduce_state
 
 /* n elements of x from element `at`, as values to combine. */
 static const void *fetch(const cpu_reduction *r, const fold_pass *p, int64_t at, int64_t stride, int64_t n, const double *param,
-                         int64_t param_step, cpu_row_buffer *buffer, double *mapped) {
+                         int per_column, cpu_row_buffer *buffer, double *mapped) {
     const void *x = cpu_row_read(r->type, r->x + at * r->size, stride, n, r->lane, buffer);
     if (!p->map) return x;
-    p->map[r->lane](x, n, param, param_step, mapped);
+    p->map[r->lane](x, n, param, per_column, mapped);
     return mapped;
 }
 

@@ -35,7 +35,7 @@ static void reduce_outputs(void *context, int64_t begin, int64_t end) {
     const reduce_state s = {value, index, param};
     cpu_walk w;
     cpu_walk_begin(&w, &r->kept, begin, end);
-    for (int64_t n; (n = cpu_walk_next(&w, REDUCE_BLOCK)) != 0;) {
+    for (int64_t n; (n = cpu_walk_next(&w, r->block)) != 0;) {
         for (int pass = 0; pass < r->reducer->passes; pass++) {
             r->reducer->begin(r, pass, n, s);
             r->reducer->take(r, pass, n, s, w.at[REDUCE_X], cpu_loop_step(&r->kept, REDUCE_X), 0, r->reduced.count);
@@ -55,7 +55,7 @@ static void reduce_segments(void *context, int64_t begin, int64_t end) {
         r->reducer->begin(r, j->pass, r->kept.count, s);
         cpu_walk w;
         cpu_walk_begin(&w, &r->kept, 0, r->kept.count);
-        for (int64_t n; (n = cpu_walk_next(&w, REDUCE_BLOCK)) != 0; s = advance(s, n))
+        for (int64_t n; (n = cpu_walk_next(&w, r->block)) != 0; s = advance(s, n))
             r->reducer->take(r, j->pass, n, s, w.at[REDUCE_X], cpu_loop_step(&r->kept, REDUCE_X), from, to);
     }
 }
@@ -77,7 +77,7 @@ static void reduce_by_segments(reduce_job *j) {
     reduce_state s = j->partial;
     cpu_walk w;
     cpu_walk_begin(&w, &r->kept, 0, outputs);
-    for (int64_t n; (n = cpu_walk_next(&w, REDUCE_BLOCK)) != 0; s = advance(s, n)) write(j, &w, n, s);
+    for (int64_t n; (n = cpu_walk_next(&w, r->block)) != 0; s = advance(s, n)) write(j, &w, n, s);
 }
 
 static void split_dims(cpu_reduction *r, const dl_tensor *x, uint32_t reduced, dl_tensor *const *out, uint32_t n_out) {
@@ -106,6 +106,7 @@ static void split_dims(cpu_reduction *r, const dl_tensor *x, uint32_t reduced, d
     cpu_loop_merge(&r->reduced);
     cpu_loop_merge(&r->kept);
     const int64_t across = cpu_loop_step(&r->kept, REDUCE_X), along = cpu_loop_step(&r->reduced, REDUCE_X);
+    r->block = r->type == cpu_stored_as(r->lane) && across == 1 ? REDUCE_BLOCK : CPU_ROW;
     r->by_columns = r->kept.count > 1 && across > 0 && (across < along || r->reduced.count == 1);
 }
 

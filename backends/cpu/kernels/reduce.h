@@ -10,7 +10,7 @@
 
 enum { REDUCE_X, REDUCE_OUT, REDUCE_OUT1 }; /* operands of the loop over kept dimensions */
 enum { REDUCE_NUMBER = 1 };                 /* operand 1 of the loop over reduced ones: logical element number */
-enum { REDUCE_BLOCK = 256 };                /* outputs in work at a time */
+enum { REDUCE_BLOCK = 1024 };               /* outputs in work at a time, at most */
 
 typedef union reduce_value {
     double f;  /* of float and double lanes */
@@ -32,6 +32,7 @@ typedef struct cpu_reduction {
     int64_t size;          /* bytes of an element of x */
     cpu_lane lane, result; /* what elements are read as; what values hold in the end: double or integers */
     cpu_loop kept, reduced;
+    int64_t block;      /* outputs in work at a time: CPU_ROW where x has to be converted */
     int by_columns;     /* neighbouring outputs lie closer together in x than neighbours in a reduction */
     double p;           /* norm */
     int64_t correction; /* var */

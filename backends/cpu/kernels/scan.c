@@ -6,7 +6,7 @@
 #include "types.h"
 
 enum { X, OUT };
-enum { ABREAST = 128 };
+enum { ABREAST = CPU_ROW };
 
 typedef struct scan_job {
     cpu_lines lines;

@@ -1,142 +1,186 @@
-/* softmax.c - softmax, log_softmax and their backward ops, line by line.
+/* softmax.c - softmax, log_softmax and their backward ops.
  *
- * A line is read in blocks: first for its maximum, then for the sum of exponentials (in double), then to write. A line of one
- * block is read and exponentiated once. */
+ * All four have one form: along a line the terms are summed (in double), and each output follows from its inputs and two
+ * numbers of the line, s and t. Lines whose elements lie together are taken one by one; where neighbouring lines lie closer, a
+ * block of them is taken abreast, row by row. */
 #include "softmax.h"
 #include "fold.h"
-#include "loop.h"
 #include "types.h"
 #include "backends/cpu/vecmath.h"
 
 enum { A, B, OUT }; /* operands: x or grad; the result (backward only); the output */
+enum { ABREAST = 128 };
 
-struct softmax_job;
-typedef void line_fn(const struct softmax_job *, const int64_t *at);
+/* y[i] = f(a[i], b[i], s, t) for n lane values; per_line: s[i] and t[i] belong to line i, else *s and *t to all. */
+typedef void map_fn(const void *a, const void *b, int64_t n, const double *s, const double *t, int per_line, void *y);
+
+#define MAP(name, LANE, T, EXP, expression)                                                                                    \
+    static void name##_##LANE(const void *a_values, const void *b_values, int64_t n, const double *ss, const double *ts,       \
+                              int per_line, void *values) {                                                                    \
+        const T *av = a_values, *bv = b_values;                                                                                \
+        T *restrict y = values;                                                                                                \
+        if (per_line)                                                                                                          \
+            for (int64_t i = 0; i < n; i++) {                                                                                  \
+                const T a = av[i], b = bv[i], s = (T)ss[i], t = (T)ts[i];                                                      \
+                y[i] = expression;                                                                                             \
+                (void)a, (void)b, (void)s, (void)t;                                                                            \
+            }                                                                                                                  \
+        else                                                                                                                   \
+            for (int64_t i = 0; i < n; i++) {                                                                                  \
+                const T a = av[i], b = bv[i], s = (T)*ss, t = (T)*ts;                                                          \
+                y[i] = expression;                                                                                             \
+                (void)a, (void)b, (void)s, (void)t;                                                                            \
+            }                                                                                                                  \
+    }
+#define MAPS(LANE, T, EXP)                                                                                                     \
+    MAP(shifted_exp, LANE, T, EXP, EXP(a - s))                                                                                 \
+    MAP(scaled_exp, LANE, T, EXP, EXP(a - s) * t)                                                                              \
+    MAP(shifted, LANE, T, EXP, a - s - t)                                                                                      \
+    MAP(product, LANE, T, EXP, a *b)                                                                                           \
+    MAP(centred_product, LANE, T, EXP, b *(a - s))                                                                             \
+    MAP(grad_alone, LANE, T, EXP, a)                                                                                           \
+    MAP(less_share, LANE, T, EXP, a - EXP(b) * s)
+MAPS(F32, float, dl_exp_f32)
+MAPS(F64, double, dl_exp_f64)
+#define MAP_LANES(name)                                                                                                        \
+    { name##_F32, name##_F64 }
+
+typedef struct softmax_op {
+    int backward; /* has B; s is the sum of the terms. Forward: s is the maximum, t follows from the sum */
+    double (*scale)(double sum);
+    map_fn *term[2], *result[2]; /* by lane */
+} softmax_op;
+
+static double reciprocal(double sum) { return 1 / sum; }
+
+static const softmax_op softmax = {0, reciprocal, MAP_LANES(shifted_exp), MAP_LANES(scaled_exp)},
+                        log_softmax = {0, log, MAP_LANES(shifted_exp), MAP_LANES(shifted)},
+                        softmax_backward = {1, NULL, MAP_LANES(product), MAP_LANES(centred_product)},
+                        log_softmax_backward = {1, NULL, MAP_LANES(grad_alone), MAP_LANES(less_share)};
+
 typedef struct softmax_job {
+    const softmax_op *op;
     cpu_lines lines;
     char *data[3];
     dl_dtype type[3];
     int64_t size[3];
     cpu_lane lane;
-    line_fn *line;
 } softmax_job;
 
-static const void *read(const softmax_job *j, int k, const int64_t *at, int64_t i, int64_t n, cpu_row_buffer *b) {
-    return cpu_row_read(j->type[k], j->data[k] + (at[k] + i * j->lines.step[k]) * j->size[k], j->lines.step[k], n, j->lane, b);
+typedef struct buffers {
+    cpu_row_buffer a, b, y;
+    double s[ABREAST], t[ABREAST], sum[ABREAST];
+} buffers;
+
+static const void *read(const softmax_job *j, int operand, int64_t at, int64_t stride, int64_t n, cpu_row_buffer *b) {
+    return cpu_row_read(j->type[operand], j->data[operand] + at * j->size[operand], stride, n, j->lane, b);
 }
-static void write(const softmax_job *j, const int64_t *at, int64_t i, int64_t n, const cpu_row_buffer *b) {
-    char *to = j->data[OUT] + (at[OUT] + i * j->lines.step[OUT]) * j->size[OUT];
-    cpu_row_write(j->type[OUT], to, j->lines.step[OUT], n, j->lane, b);
+
+/* The map over n elements from element i of a line on: along it, or across n lines. */
+static void map(const softmax_job *j, map_fn *f, const int64_t *at, int64_t i, int64_t n, int across, buffers *w) {
+    const int64_t *const step = j->lines.step;
+    const void *a = read(j, A, at[A] + i * step[A], across ? cpu_loop_step(&j->lines.across, A) : step[A], n, &w->a);
+    const void *b = a;
+    if (j->op->backward) b = read(j, B, at[B] + i * step[B], across ? cpu_loop_step(&j->lines.across, B) : step[B], n, &w->b);
+    f(a, b, n, w->s, w->t, across, &w->y);
 }
+
+static void write(const softmax_job *j, const int64_t *at, int64_t i, int64_t n, int across, const buffers *w) {
+    const int64_t step = j->lines.step[OUT], stride = across ? cpu_loop_step(&j->lines.across, OUT) : step;
+    cpu_row_write(j->type[OUT], j->data[OUT] + (at[OUT] + i * step) * j->size[OUT], stride, n, j->lane, &w->y);
+}
+
+static void settle(const softmax_job *j, int64_t k, buffers *w) {
+    if (j->op->backward)
+        w->s[k] = w->sum[k];
+    else
+        w->t[k] = j->op->scale(w->sum[k]);
+}
+
 static int64_t block(const softmax_job *j, int64_t i) { return j->lines.length - i < CPU_ROW ? j->lines.length - i : CPU_ROW; }
 
-static double line_max(const softmax_job *j, const int64_t *at) {
-    cpu_row_buffer b;
-    double most = -INFINITY;
-    for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {
-        const double m = cpu_row_max(j->lane, read(j, A, at, i, block(j, i), &b), block(j, i));
-        if (m > most || m != m) most = m;
+static void one_line(const softmax_job *j, const int64_t *at, buffers *w) {
+    const int64_t length = j->lines.length;
+    *w->s = -INFINITY;
+    *w->sum = *w->t = 0;
+    for (int64_t i = 0; i < length && !j->op->backward; i += CPU_ROW) {
+        const void *x = read(j, A, at[A] + i * j->lines.step[A], j->lines.step[A], block(j, i), &w->a);
+        *w->s = dl_max_f64(*w->s, cpu_row_max(j->lane, x, block(j, i)));
     }
-    return most;
+    for (int64_t i = 0; i < length; i += CPU_ROW) {
+        map(j, j->op->term[j->lane], at, i, block(j, i), 0, w);
+        *w->sum += cpu_row_sum(j->lane, &w->y, block(j, i));
+    }
+    settle(j, 0, w);
+    for (int64_t i = 0; i < length; i += CPU_ROW) {
+        map(j, j->op->result[j->lane], at, i, block(j, i), 0, w);
+        write(j, at, i, block(j, i), 0, w);
+    }
 }
 
-/* LANE's functions; m is the field of the buffers, T its type. */
-#define SOFTMAX(LANE, T, m, EXP)                                                                                               \
-    static void exponentiate_##LANE(const T *restrict x, int64_t n, T shift, T *restrict e) {                                  \
-        for (int64_t i = 0; i < n; i++) e[i] = EXP(x[i] - shift);                                                              \
-    }                                                                                                                          \
-    /* The sum of exp(x - most); e keeps the last block's terms. */                                                            \
-    static double line_sum_##LANE(const softmax_job *j, const int64_t *at, T most, cpu_row_buffer *e) {                        \
-        cpu_row_buffer b;                                                                                                      \
-        double sum = 0;                                                                                                        \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {                                                               \
-            exponentiate_##LANE(read(j, A, at, i, block(j, i), &b), block(j, i), most, e->m);                                  \
-            sum += cpu_row_sum(CPU_LANE_##LANE, e, block(j, i));                                                               \
-        }                                                                                                                      \
-        return sum;                                                                                                            \
-    }                                                                                                                          \
-    static void softmax_##LANE(const softmax_job *j, const int64_t *at) {                                                      \
-        cpu_row_buffer b, e;                                                                                                   \
-        const T most = (T)line_max(j, at), scale = (T)(1 / line_sum_##LANE(j, at, most, &e));                                  \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {                                                               \
-            const int64_t n = block(j, i);                                                                                     \
-            if (n < j->lines.length) exponentiate_##LANE(read(j, A, at, i, n, &b), n, most, e.m);                              \
-            for (int64_t k = 0; k < n; k++) e.m[k] *= scale;                                                                   \
-            write(j, at, i, n, &e);                                                                                            \
-        }                                                                                                                      \
-    }                                                                                                                          \
-    static void log_softmax_##LANE(const softmax_job *j, const int64_t *at) {                                                  \
-        cpu_row_buffer b, e;                                                                                                   \
-        const T most = (T)line_max(j, at), shift = (T)log(line_sum_##LANE(j, at, most, &e));                                   \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {                                                               \
-            const T *x = read(j, A, at, i, block(j, i), &b);                                                                   \
-            for (int64_t k = 0; k < block(j, i); k++) e.m[k] = x[k] - most - shift;                                            \
-            write(j, at, i, block(j, i), &e);                                                                                  \
-        }                                                                                                                      \
-    }                                                                                                                          \
-    static void softmax_backward_##LANE(const softmax_job *j, const int64_t *at) {                                             \
-        cpu_row_buffer b, c, e;                                                                                                \
-        double dot = 0;                                                                                                        \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {                                                               \
-            const T *grad = read(j, A, at, i, block(j, i), &b), *out = read(j, B, at, i, block(j, i), &c);                     \
-            for (int64_t k = 0; k < block(j, i); k++) e.m[k] = grad[k] * out[k];                                               \
-            dot += cpu_row_sum(CPU_LANE_##LANE, &e, block(j, i));                                                              \
-        }                                                                                                                      \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {                                                               \
-            const T *grad = read(j, A, at, i, block(j, i), &b), *out = read(j, B, at, i, block(j, i), &c);                     \
-            for (int64_t k = 0; k < block(j, i); k++) e.m[k] = out[k] * (grad[k] - (T)dot);                                    \
-            write(j, at, i, block(j, i), &e);                                                                                  \
-        }                                                                                                                      \
-    }                                                                                                                          \
-    static void log_softmax_backward_##LANE(const softmax_job *j, const int64_t *at) {                                         \
-        cpu_row_buffer b, c, e;                                                                                                \
-        double sum = 0;                                                                                                        \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW)                                                                 \
-            sum += cpu_row_sum(CPU_LANE_##LANE, read(j, A, at, i, block(j, i), &b), block(j, i));                              \
-        for (int64_t i = 0; i < j->lines.length; i += CPU_ROW) {                                                               \
-            const T *grad = read(j, A, at, i, block(j, i), &b), *out = read(j, B, at, i, block(j, i), &c);                     \
-            for (int64_t k = 0; k < block(j, i); k++) e.m[k] = grad[k] - EXP(out[k]) * (T)sum;                                 \
-            write(j, at, i, block(j, i), &e);                                                                                  \
-        }                                                                                                                      \
+static void abreast(const softmax_job *j, const int64_t *at, int64_t n, buffers *w) {
+    const int64_t length = j->lines.length, stride = cpu_loop_step(&j->lines.across, A);
+    for (int64_t k = 0; k < n; k++) {
+        w->s[k] = -INFINITY;
+        w->t[k] = w->sum[k] = 0;
     }
-SOFTMAX(F32, float, f32, dl_exp_f32)
-SOFTMAX(F64, double, f64, dl_exp_f64)
+    for (int64_t i = 0; i < length && !j->op->backward; i++) {
+        const void *x = read(j, A, at[A] + i * j->lines.step[A], stride, n, &w->a);
+        if (j->lane == CPU_LANE_F32)
+            for (int64_t k = 0; k < n; k++) w->s[k] = dl_max_f64(w->s[k], (double)((const float *)x)[k]);
+        else
+            for (int64_t k = 0; k < n; k++) w->s[k] = dl_max_f64(w->s[k], ((const double *)x)[k]);
+    }
+    for (int64_t i = 0; i < length; i++) {
+        map(j, j->op->term[j->lane], at, i, n, 1, w);
+        if (j->lane == CPU_LANE_F32)
+            for (int64_t k = 0; k < n; k++) w->sum[k] += (double)w->y.f32[k];
+        else
+            for (int64_t k = 0; k < n; k++) w->sum[k] += w->y.f64[k];
+    }
+    for (int64_t k = 0; k < n; k++) settle(j, k, w);
+    for (int64_t i = 0; i < length; i++) {
+        map(j, j->op->result[j->lane], at, i, n, 1, w);
+        write(j, at, i, n, 1, w);
+    }
+}
 
 static void run_lines(void *context, int64_t begin, int64_t end) {
     const softmax_job *j = context;
+    const int across = cpu_loop_step(&j->lines.across, A) < j->lines.step[A];
+    buffers buffers;
     cpu_walk w;
     cpu_walk_begin(&w, &j->lines.across, begin, end);
-    while (cpu_walk_next(&w, 1)) j->line(j, w.at);
+    for (int64_t n; (n = cpu_walk_next(&w, across ? ABREAST : 1)) != 0;) {
+        if (across)
+            abreast(j, w.at, n, &buffers);
+        else
+            one_line(j, w.at, &buffers);
+    }
 }
 
-/* result NULL: a forward op. by_lane: the line function of the float and of the double lane. */
-static void softmax_over(const dl_tensor *out, const dl_tensor *x, const dl_tensor *result, int64_t dim,
-                         line_fn *const by_lane[2]) {
+/* result: B, or NULL for a forward op. */
+static void run(const softmax_op *op, const dl_tensor *out, const dl_tensor *x, const dl_tensor *result, int64_t dim) {
     enum { TERMS_FOR_A_THREAD = CPU_GRAIN / 8 }; /* an exponential is dearer than a copy */
     const dl_tensor *const tensors[] = {[A] = x, [B] = result ? result : x, [OUT] = out};
-    softmax_job j = {.lane = out->type == DL_F64 ? CPU_LANE_F64 : CPU_LANE_F32};
+    softmax_job j = {.op = op, .lane = out->type == DL_F64 ? CPU_LANE_F64 : CPU_LANE_F32};
     for (int k = 0; k < 3; k++) {
         j.data[k] = cpu_data(tensors[k]);
         j.type[k] = tensors[k]->type;
         j.size[k] = cpu_size(tensors[k]->type);
     }
-    j.line = by_lane[j.lane];
     cpu_lines_init(&j.lines, dim, 3, tensors);
     if (j.lines.length == 0) return;
     const int64_t grain = TERMS_FOR_A_THREAD / j.lines.length;
     cpu_parallel(j.lines.across.count, grain > 1 ? grain : 1, run_lines, &j);
 }
 
-static line_fn *const softmax[] = {softmax_F32, softmax_F64}, *const log_softmax[] = {log_softmax_F32, log_softmax_F64},
-                      *const softmax_backward[] = {softmax_backward_F32, softmax_backward_F64},
-                      *const log_softmax_backward[] = {log_softmax_backward_F32, log_softmax_backward_F64};
-
-void cpu_log_softmax(const dl_tensor *out, const dl_tensor *x, int64_t dim) { softmax_over(out, x, NULL, dim, log_softmax); }
+void cpu_log_softmax(const dl_tensor *out, const dl_tensor *x, int64_t dim) { run(&log_softmax, out, x, NULL, dim); }
 
 #define RUN(name, result)                                                                                                      \
     static dl_status run_##name(const dl_frame *f, const dl_plan *plan) {                                                      \
         (void)plan;                                                                                                            \
-        softmax_over(f->out[0], f->in[0], result, f->attr[0].v.i, name);                                                       \
+        run(&name, f->out[0], f->in[0], result, f->attr[0].v.i);                                                               \
         return DL_OK;                                                                                                          \
     }
 RUN(softmax, NULL)

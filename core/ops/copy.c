@@ -3,8 +3,7 @@
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
 
-/* ---- copy -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- copy ---------------------------------------------------------------------------------------------------------- */
 
 dl_status infer_copy(dl_frame *f) {
     const dl_tensor *x = f->in[0], *given = f->out[0];
@@ -24,8 +23,7 @@ dl_status grad_copy(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- cat, stack -------------------------------------------------------------------------------------------------------------
- */
+/* ---- cat, stack ---------------------------------------------------------------------------------------------------- */
 
 static dl_status list_given(const dl_frame *f) {
     if (f->n_in == 0) return dl_failf(DL_INVALID, "expected at least one tensor");
@@ -109,8 +107,7 @@ dl_status compose_stack(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- repeat -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- repeat -------------------------------------------------------------------------------------------------------- */
 
 static dl_status repeated(const dl_frame *f, dl_shape *from, dl_shape *times, dl_shape *to) {
     const dl_tensor *x = f->in[0];

@@ -3,8 +3,7 @@
 #define DL_OPS_EMIT_H
 #include "core/ops/rules.h"
 
-/* ---- attributes -----------------------------------------------------------------------------------------------------------
- */
+/* ---- attributes ---------------------------------------------------------------------------------------------------- */
 
 #define DL_INT(x) ((dl_attr){.kind = DL_ATTR_INT, .v.i = (x)})
 #define DL_FLOAT(x) ((dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (x)})
@@ -26,8 +25,7 @@ static inline dl_value emit3(dl_graph *g, const char *op, dl_value a, dl_value b
     return dl_emit(g, op, (dl_value[]){a, b, c}, 3, attr, n);
 }
 
-/* ---- pointwise ------------------------------------------------------------------------------------------------------------
- */
+/* ---- pointwise ----------------------------------------------------------------------------------------------------- */
 
 static inline dl_value e_add(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, NO_ATTRS); }
 static inline dl_value e_sub(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "sub", a, b, NO_ATTRS); }
@@ -50,15 +48,13 @@ static inline dl_value e_fill(dl_graph *g, dl_value x, dl_value condition, doubl
     return emit2(g, "masked_fill", x, condition, ATTRS(DL_FLOAT(y)));
 }
 
-/* ---- constants --------------------------------------------------------------------------------------------------------------
- */
+/* ---- constants ----------------------------------------------------------------------------------------------------- */
 
 dl_value e_constant(dl_graph *, dl_value like, double x); /* 0-dim, of like's dtype */
 dl_value e_zeros(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
 static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_zeros(g, t->type, t->ndim, t->shape); }
 
-/* ---- shapes and reductions --------------------------------------------------------------------------------------------------
- */
+/* ---- shapes and reductions ----------------------------------------------------------------------------------------- */
 
 /* Each gives x itself where there is nothing to do. */
 dl_value e_cast(dl_graph *, dl_value x, dl_dtype);

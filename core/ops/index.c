@@ -83,8 +83,7 @@ dl_status grad_scatter_add(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- index_*: an index for every slice --------------------------------------------------------------------------------------
- */
+/* ---- index_*: an index for every slice ----------------------------------------------------------------------------- */
 
 static dl_status slice_index(const dl_frame *f, int32_t *dim) {
     const dl_tensor *index = f->in[1];

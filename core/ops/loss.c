@@ -4,8 +4,7 @@
 
 enum { NONE, MEAN, SUM }; /* the reduction attribute */
 
-/* ---- shapes ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- shapes -------------------------------------------------------------------------------------------------------- */
 
 static dl_status class_scores(const dl_tensor *x) {
     DL_TRY(rule_floating(x));
@@ -115,8 +114,7 @@ dl_status infer_cross_entropy_backward(dl_frame *f) {
     return infer_backward(f, any_target);
 }
 
-/* ---- nll_loss -------------------------------------------------------------------------------------------------------------
- */
+/* ---- nll_loss ------------------------------------------------------------------------------------------------------ */
 
 /* Class weights are constants of the loss: a gradient asked of them must not be zero in silence. */
 static void refuse(dl_graph *g, const dl_frame *f, uint32_t k, const char *what) {
@@ -144,8 +142,7 @@ dl_status grad_nll_loss_backward(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- cross_entropy --------------------------------------------------------------------------------------------------------
- */
+/* ---- cross_entropy ------------------------------------------------------------------------------------------------- */
 
 /* What of the cross entropy does not depend on the scores. */
 typedef struct entropy {

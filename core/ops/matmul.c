@@ -20,8 +20,7 @@ static dl_status product_type(const dl_tensor *t) {
     return dl_failf(DL_INVALID, "bool tensors cannot be multiplied: convert to float32 first");
 }
 
-/* ---- matmul ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- matmul -------------------------------------------------------------------------------------------------------- */
 
 dl_status infer_matmul(dl_frame *f) {
     const dl_tensor *a = f->in[0], *b = f->in[1];
@@ -82,8 +81,7 @@ dl_status grad_matmul(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- linear ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- linear -------------------------------------------------------------------------------------------------------- */
 
 dl_status infer_linear(dl_frame *f) {
     const dl_tensor *x = f->in[0], *w = f->in[1], *bias = f->in[2];
@@ -122,8 +120,7 @@ dl_status grad_linear(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- addmm ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- addmm --------------------------------------------------------------------------------------------------------- */
 
 dl_status infer_addmm(dl_frame *f) {
     const dl_tensor *c = f->in[0], *a = f->in[1], *b = f->in[2];

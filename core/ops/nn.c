@@ -9,8 +9,7 @@ static dl_status returned(dl_graph *g, dl_value y) {
     return dl_graph_status(g);
 }
 
-/* ---- softmax and log_softmax ------------------------------------------------------------------------------------------------
- */
+/* ---- softmax and log_softmax --------------------------------------------------------------------------------------- */
 
 /* Also of the backward ops, whose second input is the softmax's result. */
 dl_status infer_softmax(dl_frame *f) {

@@ -3,8 +3,7 @@
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
 
-/* ---- shapes ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- shapes -------------------------------------------------------------------------------------------------------- */
 
 /* Output k: x's shape without the dimensions in mask, or with size 1 there. */
 static dl_status reduced(dl_frame *f, uint32_t k, dl_dtype type, uint32_t mask, int keepdim) {
@@ -89,8 +88,7 @@ dl_status infer_argmax(dl_frame *f) {
     return reduced(f, 0, DL_I64, mask, attr_int(f, 1) != 0);
 }
 
-/* ---- sum_to -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- sum_to -------------------------------------------------------------------------------------------------------- */
 
 static dl_status sum_target(const dl_frame *f, int32_t *n, const int64_t **to) {
     const dl_tensor *x = f->in[0];
@@ -115,14 +113,19 @@ dl_status compose_sum_to(dl_graph *g, const dl_frame *f) {
     uint32_t mask = 0;
     for (int32_t d = 0; d < x->ndim; d++)
         if (d < lead || (to[d - lead] == 1 && x->shape[d] != 1)) mask |= 1u << d;
+    if (lead > 0 && mask == (1u << lead) - 1) { /* the usual case, a bias: the sum has the shape already */
+        int64_t dims[DL_MAX_DIMS];
+        for (int32_t d = 0; d < lead; d++) dims[d] = d;
+        dl_graph_returns(g, 0, emit1(g, "sum", dl_graph_in(g, 0), ATTRS(DL_INTS(dims, lead), DL_INT(0))));
+        return dl_graph_status(g);
+    }
     dl_value y = e_cast(g, e_reduce(g, "sum", dl_graph_in(g, 0), mask), accumulated(x->type));
     /* A result of its own even where nothing is summed: an op's output never is its input. */
     dl_graph_returns(g, 0, mask ? e_reshape(g, y, n, to) : emit1(g, "copy", y, NO_ATTRS));
     return dl_graph_status(g);
 }
 
-/* ---- compositions -----------------------------------------------------------------------------------------------------------
- */
+/* ---- compositions -------------------------------------------------------------------------------------------------- */
 
 /* A reduction that kept its dimensions, in the shape of output 0. */
 static void returns_reduced(dl_graph *g, const dl_frame *f, dl_value y) {

@@ -22,8 +22,7 @@ static dl_status grad_by(dl_graph *g, const dl_frame *f, view_rule rule) {
     return dl_graph_status(g);
 }
 
-/* ---- select, slice, unfold, diagonal --------------------------------------------------------------------------------------
- */
+/* ---- select, slice, unfold, diagonal ------------------------------------------------------------------------------- */
 
 static dl_status select_rule(const dl_frame *f, const geometry *x, geometry *out) {
     int32_t dim;
@@ -104,8 +103,7 @@ dl_status grad_slice(dl_graph *g, const dl_frame *f) { return grad_by(g, f, slic
 dl_status grad_unfold(dl_graph *g, const dl_frame *f) { return grad_by(g, f, unfold_rule); }
 dl_status grad_diagonal(dl_graph *g, const dl_frame *f) { return grad_by(g, f, diagonal_rule); }
 
-/* ---- transpose, permute ---------------------------------------------------------------------------------------------------
- */
+/* ---- transpose, permute -------------------------------------------------------------------------------------------- */
 
 dl_status infer_transpose(dl_frame *f) {
     geometry v = geometry_of(f->in[0]);
@@ -157,8 +155,7 @@ dl_status grad_permute(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- expand, squeeze, unsqueeze ---------------------------------------------------------------------------------------------
- */
+/* ---- expand, squeeze, unsqueeze ------------------------------------------------------------------------------------ */
 
 dl_status infer_expand(dl_frame *f) {
     const dl_tensor *x = f->in[0];
@@ -215,8 +212,7 @@ dl_status grad_squeeze(dl_graph *g, const dl_frame *f) { return grad_by_reshape(
 dl_status grad_unsqueeze(dl_graph *g, const dl_frame *f) { return grad_by_reshape(g, f); }
 dl_status grad_view(dl_graph *g, const dl_frame *f) { return grad_by_reshape(g, f); }
 
-/* ---- view, reshape ----------------------------------------------------------------------------------------------------------
- */
+/* ---- view, reshape ------------------------------------------------------------------------------------------------- */
 
 /* Strides that show t's elements, in order, under another shape; 0 where there are none. t's dimensions are merged into runs in
  * which each stride is the next one's times its size; every run must be cut exactly by the new sizes. */

@@ -183,8 +183,7 @@ static const struct row {
     {"kl_div", "2,3 2,3", "1", 0},
 };
 
-/* ---- evaluation -----------------------------------------------------------------------------------------------------------
- */
+/* ---- evaluation ---- */
 
 enum { SEED = 7, RANDOM_CALL = 3 };
 
@@ -282,8 +281,7 @@ static double difference(ops_call *c, double (*f)(ops_call *), int32_t k, int64_
     return (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h);
 }
 
-/* ---- comparison -----------------------------------------------------------------------------------------------------------
- */
+/* ---- comparison ---- */
 
 static double *in_memory_order(const dl_tensor *gradient, const dl_tensor *x) {
     int64_t count = dl_tensor_count(x);
@@ -370,8 +368,7 @@ static int check(const struct row *r) {
     return wrong;
 }
 
-/* ---- the tests --------------------------------------------------------------------------------------------------------------
- */
+/* ---- the tests ---- */
 
 /* Inputs for an expression without a row: shapes that broadcast. */
 static int check_expression(const dl_op *op) {

@@ -17,30 +17,30 @@
 
 extern const dl_host *cpu_host; /* set first thing in dl_plugin_init */
 
-/* ---- instruction set (isa.c) ---------------------------------------------------------------------------------------- */
+/* ---- instruction set (isa.c) --------------------------------------------------------------------------------------------- */
 typedef enum cpu_isa_level { CPU_BASELINE, CPU_AVX2, CPU_AVX512 } cpu_isa_level;
 cpu_isa_level cpu_isa(void); /* the best this machine has, or lower if DLRUN_ISA=baseline|avx2|avx512 says so */
 const char *cpu_isa_name(cpu_isa_level);
 
-/* ---- threads (parallel.c): one pool, libgomp's; see DESIGN section 11 ------------------------------------------------- */
+/* ---- threads (parallel.c): one pool, libgomp's; see DESIGN section 11 ---------------------------------------------------- */
 int32_t cpu_threads(int32_t n); /* sets (n > 0); returns the number in force */
-/* Calls body(context, begin, end) over [0, n) in chunks of at least `grain`, on the pool if more than one chunk comes out and this is
- * the thread that owns the pool (the one that loaded the backend), else serially. Chunk borders depend only on n, grain and
- * the thread count. A call from inside a body runs serially. */
+/* Calls body(context, begin, end) over [0, n) in chunks of at least `grain`, on the pool if more than one chunk comes out and
+ * this is the thread that owns the pool (the one that loaded the backend), else serially. Chunk borders depend only on n, grain
+ * and the thread count. A call from inside a body runs serially. */
 void cpu_parallel(int64_t n, int64_t grain, void (*body)(void *context, int64_t begin, int64_t end), void *context);
 enum { CPU_GRAIN = 32768 }; /* elements of cheap pointwise work worth a thread */
 /* To be called before a library that uses libgomp by itself (oneDNN, OpenBLAS): keeps it serial on threads that do not own the
  * pool. Returns the number of threads it will use. */
 int32_t cpu_library_threads(void);
 
-/* ---- registration (cpu.c) ---------------------------------------------------------------------------------------------- */
+/* ---- registration (cpu.c) ------------------------------------------------------------------------------------------------ */
 #define CPU_KERNEL(op, prepare, run)                                                                                           \
     { sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, 0 }
 #define CPU_KERNEL_EPILOGUE(op, prepare, run)                                                                                  \
     { sizeof(dl_kernel), 0, op, "cpu", prepare, run, NULL, DL_KERNEL_EPILOGUE }
 dl_status cpu_add_kernels(const dl_kernel *kernels, size_t n); /* static tables of CPU_KERNEL rows */
 
-/* ---- tensors ----------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------------------------------------- */
 static inline void *cpu_data(const dl_tensor *t) { return (char *)t->data + t->byte_offset; }
 static inline int64_t cpu_count(const dl_tensor *t) {
     int64_t n = 1;

@@ -1,5 +1,5 @@
-/* program.h - pointwise programs made ready to run on contiguous elements: a loop compiled at build time where there is one, else
- * the tile interpreter. kernels/pointwise.c brings tensors of any layout to this form; other families apply epilogues. */
+/* program.h - pointwise programs made ready to run on contiguous elements: a loop compiled at build time where there is one,
+ * else the tile interpreter. kernels/pointwise.c brings tensors of any layout to this form; other families apply epilogues. */
 #ifndef CPU_PROGRAM_H
 #define CPU_PROGRAM_H
 #include "backends/cpu/pointwise_loop.h"
@@ -25,8 +25,8 @@ typedef struct cpu_attrs {
     int64_t i[CPU_MAX_ARGS];
 } cpu_attrs;
 
-/* For prepare: DL_OK and a program, which close frees (it fits dl_plan.destroy); DL_UNSUPPORTED for what cannot run here. Nothing of
- * the dl_prog is kept. */
+/* For prepare: DL_OK and a program, which close frees (it fits dl_plan.destroy); DL_UNSUPPORTED for what cannot run here.
+ * Nothing of the dl_prog is kept. */
 dl_status CPU_ISA(cpu_program_open)(const dl_prog *, cpu_program **out);
 void CPU_ISA(cpu_program_close)(void *program);
 void CPU_ISA(cpu_program_attrs)(const cpu_program *, const dl_attr *, cpu_attrs *out);

@@ -11,7 +11,7 @@
 #define REAL_INF C(__builtin_inff(), __builtin_inf())
 #define REAL_NAN C(__builtin_nanf(""), __builtin_nan(""))
 
-/* ---- rounding, selection ------------------------------------------------------------------------------------------------ */
+/* ---- rounding, selection ------------------------------------------------------------------------------------------------- */
 CPU_INLINE REAL R(dl_fma)(REAL a, REAL b, REAL c) { return LIBM(__builtin_fma)(a, b, c); }
 CPU_INLINE REAL R(dl_abs)(REAL x) { return LIBM(__builtin_fabs)(x); }
 CPU_INLINE REAL R(dl_sqrt)(REAL x) { return LIBM(__builtin_sqrt)(x); }
@@ -98,7 +98,7 @@ CPU_INLINE REAL R(dl_tanh)(REAL x) {
     return LIBM(__builtin_copysign)(t / (t + 2), x);
 }
 
-/* ---- logarithms: x = 2^e (1 + f), 1 + f in [2/3, 4/3) ------------------------------------------------------------------- */
+/* ---- logarithms: x = 2^e (1 + f), 1 + f in [2/3, 4/3) -------------------------------------------------------------------- */
 
 typedef struct R(cpu_log_parts) {
     REAL e, f;

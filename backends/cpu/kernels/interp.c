@@ -35,7 +35,7 @@ static int32_t type_bytes(int32_t type) {
     return type == DL_U32 ? 4 : bytes[type];
 }
 
-/* ---- translation ------------------------------------------------------------------------------------------------------------ */
+/* ---- translation --------------------------------------------------------------------------------------------------------- */
 
 typedef struct translator {
     const dl_prog *prog;
@@ -159,7 +159,7 @@ struct cpu_code *cpu_translate(const dl_prog *p, dl_status *status) {
     return NULL;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------------------------------------- */
 
 /* The bits of attribute k in an element of `type`. */
 static uint64_t attr_bits(const cpu_attrs *attrs, int32_t k, int32_t type) {

@@ -1,5 +1,5 @@
-/* pointwise.c - the kernel of every op that is an expression: brings tensors of any layout and f16/bf16 storage to the contiguous
- * elements that programs run on.
+/* pointwise.c - the kernel of every op that is an expression: brings tensors of any layout and f16/bf16 storage to the
+ * contiguous elements that programs run on.
  *
  * The elements are walked in the order of the output's strides, in spans. An operand that is contiguous within a span is used
  * where it lies; others are staged, a tile at a time. With long rows a span ends with its row; with short ones it crosses
@@ -48,7 +48,7 @@ static int32_t type_bytes(int32_t type) {
     return bytes[type];
 }
 
-/* ---- making the walk -------------------------------------------------------------------------------------------------------- */
+/* ---- making the walk ----------------------------------------------------------------------------------------------------- */
 
 static void swap_dims(walk *w, int32_t a, int32_t b) {
     const int64_t size = w->shape[a];
@@ -139,7 +139,7 @@ static void make_walk(walk *w, const dl_frame *f) {
     place_operands(w);
 }
 
-/* ---- running a part of it ------------------------------------------------------------------------------------------------------ */
+/* ---- running a part of it ------------------------------------------------------------------------------------------------ */
 
 typedef struct part {
     const walk *w;
@@ -257,7 +257,7 @@ static void run_part(void *context, int64_t begin, int64_t end) {
     if (fault) __atomic_store_n(&w->fault, fault, __ATOMIC_RELAXED);
 }
 
-/* ---- everything contiguous: no walk ---------------------------------------------------------------------------------------- */
+/* ---- everything contiguous: no walk -------------------------------------------------------------------------------------- */
 
 typedef struct flat {
     const cpu_program *program;
@@ -285,7 +285,7 @@ static int is_flat(const dl_frame *f, const cpu_program *p) {
     return 1;
 }
 
-/* ---- the kernel -------------------------------------------------------------------------------------------------------------- */
+/* ---- the kernel ---------------------------------------------------------------------------------------------------------- */
 
 /* Does a tensor of type `stored` hold what a program calls `type`? */
 static int holds(int32_t stored, int32_t type) { return stored == type || (is_half(stored) && type == DL_F32); }

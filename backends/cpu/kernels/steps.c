@@ -1,5 +1,5 @@
-/* steps.c - the interpreter's loops: one for every opcode and type, made from the functions of vecmath.h. What is C's own here is
- * printed the same way by core/pointwise/print_c.c. */
+/* steps.c - the interpreter's loops: one for every opcode and type, made from the functions of vecmath.h. What is C's own here
+ * is printed the same way by core/pointwise/print_c.c. */
 #include "backends/cpu/pointwise_loop.h"
 #include "backends/cpu/vecmath.h"
 #include "interp.h"
@@ -20,6 +20,7 @@
     X(SEL, sfx, T, T, ((const uint8_t *)a)[i] ? y[i] : z[i])
 #define UNARY(X, OP, op, sfx, T) X(OP, sfx, T, T, dl_##op##_##sfx(x[i]))
 #define BINARY(X, OP, op, sfx, T) X(OP, sfx, T, T, dl_##op##_##sfx(x[i], y[i]))
+/* clang-format off */
 #define FLOAT_OPS(X, sfx, T)                                                                                                   \
     ANY_OPS(X, sfx, T)                                                                                                         \
     X(ADD, sfx, T, T, x[i] + y[i])                                                                                             \
@@ -29,18 +30,17 @@
     X(RECIP, sfx, T, T, 1 / x[i])                                                                                              \
     X(NEG, sfx, T, T, -x[i])                                                                                                   \
     X(FMA, sfx, T, T, dl_fma_##sfx(x[i], y[i], z[i]))                                                                          \
-    BINARY(X, MAX, max, sfx, T)                                                                                                \
-    BINARY(X, MIN, min, sfx, T) BINARY(X, ATAN2, atan2, sfx, T) BINARY(X, POW, pow, sfx, T) BINARY(X, IDIV, idiv, sfx, T)      \
-        BINARY(X, IMOD, imod, sfx, T) UNARY(X, ABS, abs, sfx, T) UNARY(X, SQRT, sqrt, sfx, T) UNARY(X, EXP, exp, sfx, T)       \
-            UNARY(X, EXP2, exp2, sfx, T) UNARY(X, EXPM1, expm1, sfx, T) UNARY(X, LOG, log, sfx, T)                             \
-                UNARY(X, LOG2, log2, sfx, T) UNARY(X, LOG1P, log1p, sfx, T) UNARY(X, SIN, sin, sfx, T)                         \
-                    UNARY(X, COS, cos, sfx, T) UNARY(X, TAN, tan, sfx, T) UNARY(X, ASIN, asin, sfx, T)                         \
-                        UNARY(X, ACOS, acos, sfx, T) UNARY(X, ATAN, atan, sfx, T) UNARY(X, SINH, sinh, sfx, T)                 \
-                            UNARY(X, COSH, cosh, sfx, T) UNARY(X, TANH, tanh, sfx, T) UNARY(X, ERF, erf, sfx, T)               \
-                                UNARY(X, ERFC, erfc, sfx, T) UNARY(X, LGAMMA, lgamma, sfx, T)                                  \
-                                    UNARY(X, DIGAMMA, digamma, sfx, T) UNARY(X, TRIGAMMA, trigamma, sfx, T)                    \
-                                        UNARY(X, FLOOR, floor, sfx, T) UNARY(X, CEIL, ceil, sfx, T)                            \
-                                            UNARY(X, TRUNC, trunc, sfx, T) UNARY(X, RINT, rint, sfx, T)
+    BINARY(X, MAX, max, sfx, T) BINARY(X, MIN, min, sfx, T) BINARY(X, ATAN2, atan2, sfx, T)                                    \
+    BINARY(X, POW, pow, sfx, T) BINARY(X, IDIV, idiv, sfx, T) BINARY(X, IMOD, imod, sfx, T)                                    \
+    UNARY(X, ABS, abs, sfx, T) UNARY(X, SQRT, sqrt, sfx, T) UNARY(X, EXP, exp, sfx, T)                                         \
+    UNARY(X, EXP2, exp2, sfx, T) UNARY(X, EXPM1, expm1, sfx, T) UNARY(X, LOG, log, sfx, T)                                     \
+    UNARY(X, LOG2, log2, sfx, T) UNARY(X, LOG1P, log1p, sfx, T) UNARY(X, SIN, sin, sfx, T)                                     \
+    UNARY(X, COS, cos, sfx, T) UNARY(X, TAN, tan, sfx, T) UNARY(X, ASIN, asin, sfx, T)                                         \
+    UNARY(X, ACOS, acos, sfx, T) UNARY(X, ATAN, atan, sfx, T) UNARY(X, SINH, sinh, sfx, T)                                     \
+    UNARY(X, COSH, cosh, sfx, T) UNARY(X, TANH, tanh, sfx, T) UNARY(X, ERF, erf, sfx, T)                                       \
+    UNARY(X, ERFC, erfc, sfx, T) UNARY(X, LGAMMA, lgamma, sfx, T) UNARY(X, DIGAMMA, digamma, sfx, T)                           \
+    UNARY(X, TRIGAMMA, trigamma, sfx, T) UNARY(X, FLOOR, floor, sfx, T) UNARY(X, CEIL, ceil, sfx, T)                           \
+    UNARY(X, TRUNC, trunc, sfx, T) UNARY(X, RINT, rint, sfx, T)
 /* U: the unsigned type in which arithmetic wraps */
 #define INTEGER_OPS(X, sfx, T, U)                                                                                              \
     ANY_OPS(X, sfx, T)                                                                                                         \
@@ -52,10 +52,12 @@
     X(OR, sfx, T, T, x[i] | y[i])                                                                                              \
     X(XOR, sfx, T, T, x[i] ^ y[i])                                                                                             \
     X(NOT, sfx, T, T, ~x[i])                                                                                                   \
-    BINARY(X, MAX, max, sfx, T)                                                                                                \
-    BINARY(X, MIN, min, sfx, T) BINARY(X, POW, pow, sfx, T) BINARY(X, SHL, shl, sfx, T) BINARY(X, SHR, shr, sfx, T)            \
-        BINARY(X, MULHI, mulhi, sfx, T) UNARY(X, ABS, abs, sfx, T) X(IDIV, sfx, T, T, dl_idiv_##sfx(x[i], y[i], fault))        \
-            X(IMOD, sfx, T, T, dl_imod_##sfx(x[i], y[i], fault))
+    BINARY(X, MAX, max, sfx, T) BINARY(X, MIN, min, sfx, T) BINARY(X, POW, pow, sfx, T)                                        \
+    BINARY(X, SHL, shl, sfx, T) BINARY(X, SHR, shr, sfx, T) BINARY(X, MULHI, mulhi, sfx, T)                                    \
+    UNARY(X, ABS, abs, sfx, T)                                                                                                 \
+    X(IDIV, sfx, T, T, dl_idiv_##sfx(x[i], y[i], fault))                                                                       \
+    X(IMOD, sfx, T, T, dl_imod_##sfx(x[i], y[i], fault))
+/* clang-format on */
 #define BOOL_OPS(X, sfx, T)                                                                                                    \
     ANY_OPS(X, sfx, T)                                                                                                         \
     X(ADD, sfx, T, T, x[i] | y[i])                                                                                             \
@@ -92,7 +94,7 @@ ALL_OPS(DEFINE)
 #define ENTRY(OP, sfx, T, O, expression) [DL_OP_##OP][sfx] = OP##_##sfx,
 static const cpu_step steps[DL_OPCODE_COUNT][TYPES] = {ALL_OPS(ENTRY)};
 
-/* ---- conversions ---------------------------------------------------------------------------------------------------------- */
+/* ---- conversions --------------------------------------------------------------------------------------------------------- */
 #define CAST_PLAIN(to, TO, from, FROM) STEP(cast_##to##_##from, FROM, TO, x[i])
 #define CAST_SATURATING(to, TO, from, FROM) STEP(cast_##to##_##from, FROM, TO, dl_cast_##to##_##from(x[i]))
 #define CAST_TRUTH(from, FROM) STEP(cast_b8_##from, FROM, uint8_t, x[i] != 0)

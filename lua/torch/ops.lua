@@ -95,8 +95,9 @@ end
 
 -- ---- signatures --------------------------------------------------------------------------------------------------------
 
--- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, variables, outputs = n}. kind of an input: one,
--- optional, list; var is its variable in the generated code, prefixed to keep clear of Lua's words; variables has them all, in order.
+-- {name, inputs = {{name, var, kind}}, attributes = {{name, var, kind}}, variables, outputs}. kind of an input: one,
+-- optional, list; var is its variable in the generated code, prefixed to keep clear of Lua's words; variables has them all, in
+-- order.
 local function parse(info)
     local signature = ffi.string(info.signature)
     local arguments = signature:match '%((.*)%)' or ''

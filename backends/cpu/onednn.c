@@ -19,7 +19,8 @@
 #endif
 #define EVERY_FUNCTION(F)                                                                                                      \
     F(dnnl_version)                                                                                                            \
-    F(dnnl_engine_create) F(dnnl_stream_create) F(dnnl_stream_wait) F(dnnl_stream_destroy) F(dnnl_primitive_desc_query)        \
+    F(dnnl_engine_create)                                                                                                      \
+    F(dnnl_stream_create) F(dnnl_stream_wait) F(dnnl_stream_destroy) F(dnnl_primitive_desc_query)                              \
         F(dnnl_primitive_desc_destroy) F(dnnl_primitive_create) F(dnnl_primitive_execute) F(dnnl_primitive_destroy)            \
             F(dnnl_memory_create) F(dnnl_memory_destroy) VERSIONED(F)
 
@@ -50,7 +51,7 @@ static int available(void) {
     return lib.engine != NULL;
 }
 
-/* ---- descriptors: structs in version 2, handles in version 3 -------------------------------------------------------------- */
+/* ---- descriptors: structs in version 2, handles in version 3 ----------------------------------------------------------- */
 
 #if DNNL_VERSION_MAJOR == 2
 #define ADDRESS(DESC) (&(DESC))
@@ -78,7 +79,7 @@ static int describe_product(dnnl_primitive_desc_t *pd, const dnnl_memory_desc_t 
 }
 #endif
 
-/* ---- a prepared product ------------------------------------------------------------------------------------------------------ */
+/* ---- a prepared product ------------------------------------------------------------------------------------------------ */
 
 struct cpu_onednn {
     dnnl_memory_desc_t desc[3]; /* a, b, c */

@@ -1,4 +1,5 @@
-/* bench_matmul.c - speed of matmul and linear in GFLOP/s and as a share of what a loop of nothing but multiply-adds reaches in the same run.
+/* bench_matmul.c - speed of matmul and linear in GFLOP/s and as a share of what a loop of nothing but multiply-adds reaches in
+ * the same run.
  *
  * bench_matmul [threads]. A column per layout: NN, NT (second matrix transposed), TN (first). The best of several runs counts:
  * other work on the machine only ever slows a run down. */
@@ -17,7 +18,7 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* ---- the machine's peak: independent chains of multiply-adds ------------------------------------------------------------------ */
+/* ---- the machine's peak: independent chains of multiply-adds ----------------------------------------------------------- */
 
 enum { CHAINS = 12, ROUNDS = 2000000 };
 
@@ -61,7 +62,7 @@ static double peak(void) {
     return best;
 }
 
-/* ---- the products ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the products ------------------------------------------------------------------------------------------------------ */
 
 static void must(dl_status status) {
     if (status == DL_OK) return;

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-/* ---- tensors in every layout --------------------------------------------------------------------------------------------- */
+/* ---- tensors in every layout ------------------------------------------------------------------------------------------- */
 
 typedef enum layout { ROWS, COLUMNS, PADDED_ROWS, PADDED_COLUMNS, SCATTERED, LAYOUTS } layout;
 

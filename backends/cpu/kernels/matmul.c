@@ -77,7 +77,7 @@ static inline int64_t gemm_panel(const gemm *g, int64_t p) { return g->vectors *
 #define GEMM_TYPE DL_F64
 #include "backends/cpu/kernels/gemm.h"
 
-/* ---- integers: a plain loop that wraps around --------------------------------------------------------------------------- */
+/* ---- integers: a plain loop that wraps around -------------------------------------------------------------------------- */
 
 static inline uint64_t integer_at(const void *p, int64_t i, dl_dtype type) {
     switch (type) {
@@ -130,7 +130,7 @@ static void pack_parts(const gemm *g, const gemm_data *d, int64_t s0, int64_t s1
         pack_parts_f32(g, d, s0, s1, p0, p1);
 }
 
-/* ---- the plan ----------------------------------------------------------------------------------------------------------- */
+/* ---- the plan ---------------------------------------------------------------------------------------------------------- */
 
 enum { A, B, C, D, OPERANDS };
 
@@ -262,7 +262,6 @@ static void choose_tiles(matmul_plan *p) {
         g->strips = g->m, g->panels = g->vectors = g->first_packed = g->n;
         return;
     }
-    if (g->m == 0 || g->n == 0) return; /* nothing will run */
     g->vectors = ceil_div(g->n, lanes(g->type));
     g->panels = ceil_div(g->vectors, GEMM_VECTORS);
     g->strips = ceil_div(g->m, GEMM_ROWS);
@@ -307,7 +306,7 @@ static void choose_library(matmul_plan *p, dl_plan *plan) {
     if (p->library) plan->scratch_bytes = (uint64_t)(g->m * g->n) * sizeof(float);
 }
 
-/* ---- run ---------------------------------------------------------------------------------------------------------------- */
+/* ---- run --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct product { /* one matrix of the batch */
     const matmul_plan *plan;
@@ -402,7 +401,7 @@ static dl_status run_plan(const dl_frame *f, const dl_plan *plan, const dl_tenso
     return fault ? cpu_host->fail(DL_NOMEM, "no memory to apply what follows the product") : DL_OK;
 }
 
-/* ---- prepare ------------------------------------------------------------------------------------------------------------ */
+/* ---- prepare ----------------------------------------------------------------------------------------------------------- */
 
 static void destroy_plan(void *state) {
     matmul_plan *p = (matmul_plan *)state;

@@ -21,7 +21,7 @@ typedef struct coefficients {
     int first, nesterov; /* sgd */
 } coefficients;
 
-/* ---- the formulas, for float and double ---------------------------------------------------------------------------------- */
+/* ---- the formulas, for float and double -------------------------------------------------------------------------------- */
 
 /* Each has the form of update_fn below: n elements lying side by side; x are p, grad and the states. */
 #define FORMULAS(T, SQRT)                                                                                                      \

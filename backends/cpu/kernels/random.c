@@ -13,7 +13,7 @@
 
 enum { GRAIN = 16 }; /* blocks worth a thread */
 
-/* ---- draws ------------------------------------------------------------------------------------------------------------------ */
+/* ---- draws ------------------------------------------------------------------------------------------------------------- */
 
 /* The CPU_ROW draws of block number `block`: as dl_philox_block, sixteen counters side by side. */
 static void draw(uint64_t key, uint64_t call, uint64_t block, uint32_t *out) {
@@ -48,7 +48,7 @@ static void draw_wide(uint64_t key, uint64_t call, uint64_t block, uint64_t *out
     for (int i = 0; i < CPU_ROW; i++) out[i] = (uint64_t)high[i] << 32 | low[i];
 }
 
-/* ---- filling a tensor ---------------------------------------------------------------------------------------------------------- */
+/* ---- filling a tensor -------------------------------------------------------------------------------------------------- */
 
 typedef struct fill fill;
 struct fill {
@@ -97,7 +97,7 @@ static double number(const dl_frame *f, int k) {
     return f->attr[k].kind == DL_ATTR_INT ? (double)f->attr[k].v.i : f->attr[k].v.f;
 }
 
-/* ---- uniform -------------------------------------------------------------------------------------------------------------------- */
+/* ---- uniform ----------------------------------------------------------------------------------------------------------- */
 
 static void make_uniform(const fill *f, uint64_t block, cpu_row_buffer *v) {
     if (f->lane == CPU_LANE_F64) {
@@ -141,7 +141,7 @@ static dl_status run_uniform(const dl_frame *frame, const dl_plan *plan) {
     return run_fill(frame, &f);
 }
 
-/* ---- normal: G. E. P. Box, M. E. Muller, "A note on the generation of random normal deviates", 1958 ---------------------------- */
+/* ---- normal: G. E. P. Box, M. E. Muller, "A note on the generation of random normal deviates", 1958 -------------------- */
 
 /* Elements 2j and 2j + 1 share their two draws: a radius and an angle. */
 static void make_normal(const fill *f, uint64_t block, cpu_row_buffer *v) {
@@ -186,7 +186,7 @@ static dl_status prepare_floating(const dl_frame *f, dl_plan *plan) {
     return f->out[0]->type <= DL_BF16 ? DL_OK : DL_UNSUPPORTED;
 }
 
-/* ---- bernoulli and random_int ---------------------------------------------------------------------------------------------------- */
+/* ---- bernoulli and random_int ------------------------------------------------------------------------------------------ */
 
 /* A value of the lane: n of them from integers of which each lane holds every one that its dtypes can. */
 static void store_integers(cpu_lane lane, const int64_t *from, cpu_row_buffer *v) {
@@ -239,7 +239,7 @@ static dl_status run_random_int(const dl_frame *frame, const dl_plan *plan) {
     return run_fill(frame, &f);
 }
 
-/* ---- randperm: R. Durstenfeld, "Algorithm 235: Random permutation", CACM 1964 ---------------------------------------------------- */
+/* ---- randperm: R. Durstenfeld, "Algorithm 235: Random permutation", CACM 1964 ------------------------------------------ */
 
 static dl_status prepare_randperm(const dl_frame *f, dl_plan *plan) {
     plan->scratch_bytes = (uint64_t)cpu_count(f->out[0]) * sizeof(int64_t);
@@ -267,7 +267,7 @@ static dl_status run_randperm(const dl_frame *f, const dl_plan *plan) {
     return DL_OK;
 }
 
-/* ---- dropout ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- dropout ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct dropout {
     const dl_tensor *x, *out, *mask;

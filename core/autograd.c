@@ -45,14 +45,18 @@ static void describe(dl_tensor *d, const dl_tensor *t) {
     memcpy(d->strides, t->strides, (size_t)t->ndim * sizeof *t->strides);
 }
 
-static dl_status new_var(const dl_tensor *like, dl_var **out) {
+/* A descriptor that holds nothing: cheaper than zeroing its arrays. */
+static void blank(dl_tensor *t) { memset(t, 0, offsetof(dl_tensor, dims)); }
+
+/* A variable without node and meta. */
+static dl_status new_var(dl_var **out) {
     dl_var *v = dl_mem(NULL, sizeof *v);
     if (!v) return dl_failf(DL_NOMEM, "out of memory recording a call");
     memset(v, 0, offsetof(dl_var, meta));
     v->references = 1;
-    describe(&v->meta, like);
-    v->value = (dl_tensor){0};
-    v->grad = (dl_tensor){0};
+    blank(&v->meta);
+    blank(&v->value);
+    blank(&v->grad);
     *out = v;
     return DL_OK;
 }
@@ -68,18 +72,33 @@ void dl_var_release(dl_var *v) {
 }
 
 dl_status dl_var_leaf(const dl_tensor *t, dl_var **out) {
-    DL_TRY(new_var(t, out));
+    DL_TRY(new_var(out));
+    describe(&(*out)->meta, t);
     dl_status status = dl_tensor_detach(&(*out)->value, t);
     if (status != DL_OK) dl_var_release(*out);
     return status;
 }
 
-dl_status dl_var_of_node(dl_node *node, int32_t output, dl_var **out) {
-    DL_TRY(new_var(&node->out[output].tensor, out));
-    (*out)->node = node;
-    (*out)->output = output;
+static void attach(dl_var *v, dl_node *node, int32_t output) {
+    describe(&v->meta, &node->out[output].tensor);
+    v->node = node;
+    v->output = output;
     dl_node_retain(node);
+}
+
+dl_status dl_var_of_node(dl_node *node, int32_t output, dl_var **out) {
+    DL_TRY(new_var(out));
+    attach(*out, node, output);
+    if (node->out[output].kept) (*out)->history = node->out[output].tensor.storage->rewritten;
     return DL_OK;
+}
+
+dl_status dl_check_history(const dl_tensor *t) {
+    if (!t->var || !t->var->node || t->var->history == t->storage->rewritten) return DL_OK;
+    return dl_failf(DL_INVALID,
+                    "this result of %s shares its elements with a tensor that was changed in place while recording, so its gradient "
+                    "is not known any more; make it again after the change",
+                    t->var->node->name);
 }
 
 dl_status dl_requires_grad(dl_tensor *t, int32_t on) {
@@ -94,7 +113,12 @@ dl_status dl_requires_grad(dl_tensor *t, int32_t on) {
     if (t->var) return DL_OK;
     if (!dl_dtype_is_floating(t->type))
         return dl_failf(DL_INVALID, "only floating tensors can require gradients, this one is %s", dl_dtype_name(t->type));
-    return dl_var_leaf(t, &t->var);
+    DL_TRY(dl_var_leaf(t, &t->var));
+    if (t->flags & DL_TENSOR_BORROWED) { /* it owns a variable now, so it owns its storage too */
+        dl_storage_retain(t->storage);
+        t->flags &= ~(uint32_t)DL_TENSOR_BORROWED;
+    }
+    return DL_OK;
 }
 
 int32_t dl_is_recorded(const dl_tensor *t) { return !t->var ? 0 : t->var->node ? 2 : 1; }
@@ -127,7 +151,7 @@ dl_status dl_set_grad(dl_tensor *t, const dl_tensor *grad) {
                             dl_tensor_text(grad, b, sizeof b));
     }
     dl_tensor_clear(&leaf->grad);
-    return grad ? dl_tensor_alias(&leaf->grad, grad) : DL_OK;
+    return grad ? dl_tensor_detach(&leaf->grad, grad) : DL_OK; /* with its variable a gradient could refer to its own leaf */
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------------------------------- */
@@ -170,26 +194,32 @@ dl_status dl_node_new(int32_t n_in, int32_t n_out, const dl_attr *attr, int32_t 
     node->n_attr = n_attr;
     node->sequence = atomic_fetch_add_explicit(&next_sequence, 1, memory_order_relaxed);
     snprintf(node->name, sizeof node->name, "%s", name);
-    *out = node;
-    return DL_OK;
+    dl_status status = DL_OK;
+    for (int32_t k = 0; k < n_out && status == DL_OK; k++) status = new_var(&node->out[k].fresh);
+    if (status != DL_OK) dl_node_release(node);
+    else *out = node;
+    return status;
 }
 
-static void drop_saved(dl_saved *s) {
+/* Lets go of the memory, not of shape and type. */
+static int drop_saved(dl_saved *s) {
+    int held = s->kept || s->live;
     if (s->kept) {
+        int32_t ndim = s->tensor.ndim;
         atomic_fetch_sub(&s->tensor.storage->saved, 1);
-        dl_tensor meta;
-        describe(&meta, &s->tensor);
         dl_tensor_clear(&s->tensor);
-        describe(&s->tensor, &meta);
+        s->tensor.ndim = ndim;
         s->kept = 0;
     }
     dl_var_release(s->live);
     s->live = NULL;
+    return held;
 }
 
+/* A node that saved nothing can run again: only what is gone is missed. */
 void dl_node_consume(dl_node *node) {
-    node->consumed = 1;
-    for (int32_t k = 0; k < node->n_in + node->n_out; k++) drop_saved(&node->in[k]); /* out follows in */
+    if (node->kind != DL_NODE_OP) node->consumed = 1;
+    for (int32_t k = 0; k < node->n_in + node->n_out; k++) node->consumed |= drop_saved(&node->in[k]); /* out follows in */
 }
 
 void dl_node_retain(dl_node *node) { atomic_fetch_add_explicit(&node->references, 1, memory_order_relaxed); }
@@ -201,6 +231,7 @@ static _Thread_local int freeing;
 static void free_node(dl_node *node) {
     dl_node_consume(node);
     for (int32_t k = 0; k < node->n_in; k++) dl_var_release(node->inputs[k]);
+    for (int32_t k = 0; k < node->n_out; k++) dl_var_release(node->out[k].fresh);
     if (node->kind == DL_NODE_CUSTOM) dl_custom_note_released(node->custom_id);
     if (node->kind == DL_NODE_CUSTOM_C && node->release) node->release(node->user);
     dl_mem(node, 0);
@@ -249,8 +280,16 @@ static dl_status what_to_save(dl_op *op, const dl_tensor *const *in, int32_t n_i
     return DL_OK;
 }
 
+/* The leaf that t is, or is a view of. */
+static dl_var *leaf_below(const dl_tensor *t) {
+    dl_var *v = t->var;
+    while (v && v->node && v->node->op && (v->node->op->def.flags & DL_OP_VIEW)) v = v->node->inputs[0];
+    return v && !v->node ? v : NULL;
+}
+
 static dl_status record_input(dl_node *node, int32_t k, const dl_tensor *t, int save) {
     if (!t) return DL_OK;
+    DL_TRY(dl_check_history(t));
     if (t->var) {
         node->inputs[k] = t->var;
         dl_var_retain(t->var);
@@ -258,12 +297,11 @@ static dl_status record_input(dl_node *node, int32_t k, const dl_tensor *t, int 
     dl_saved *s = &node->in[k];
     describe(&s->tensor, t);
     if (!save) return DL_OK;
-    if (recording.live && t->var && !t->var->node) {
-        s->live = t->var;
-        dl_var_retain(t->var);
-        return DL_OK;
-    }
-    return keep(s, t, 1);
+    dl_var *leaf = recording.live ? leaf_below(t) : NULL;
+    if (!leaf) return keep(s, t, 1);
+    s->live = leaf;
+    dl_var_retain(leaf);
+    return DL_OK;
 }
 
 dl_status dl_record_begin(const dl_op *op, const dl_frame *f, dl_node **out) {
@@ -283,14 +321,19 @@ dl_status dl_record_begin(const dl_op *op, const dl_frame *f, dl_node **out) {
     return status;
 }
 
-dl_status dl_record_end(dl_node *node, dl_tensor *const *out, int32_t n_out) {
+void dl_record_end(dl_node *node, dl_tensor *const *out, int32_t n_out) {
     for (int32_t k = 0; k < n_out; k++) {
-        describe(&node->out[k].tensor, out[k]);
-        if (node->out[k].wanted) DL_TRY(keep(&node->out[k], out[k], 0));
-        dl_var *var = NULL;
-        if (dl_dtype_is_floating(out[k]->type)) DL_TRY(dl_var_of_node(node, k, &var));
-        dl_var_release(out[k]->var);
-        out[k]->var = var;
+        dl_saved *s = &node->out[k];
+        describe(&s->tensor, out[k]);
+        if (s->wanted) (void)keep(s, out[k], 0); /* cannot fail: the call has just written it */
+        if (!dl_dtype_is_floating(out[k]->type)) continue;
+        if (out[k]->var) {
+            atomic_fetch_add(&out[k]->storage->rewritten, 1);
+            dl_var_release(out[k]->var);
+        }
+        attach(s->fresh, node, k);
+        s->fresh->history = out[k]->storage->rewritten;
+        out[k]->var = s->fresh;
+        s->fresh = NULL;
     }
-    return DL_OK;
 }

@@ -15,6 +15,8 @@ typedef struct dl_node dl_node;
 struct dl_var {
     _Atomic int32_t references;
     int32_t output;  /* of node */
+    int32_t proxy;   /* a segment's input: unlike other leaves it may be changed in place */
+    int64_t history; /* result of a node: the storage's `rewritten` when it was recorded */
     dl_node *node;   /* owned reference; NULL for a leaf */
     dl_tensor meta;  /* shape, type and device, no storage: what a gradient must look like */
     dl_tensor value; /* leaf: the tensor itself (without var), for live reading */
@@ -25,9 +27,10 @@ struct dl_var {
 typedef struct dl_saved {
     dl_tensor tensor;  /* an alias if kept (inputs with their var, outputs without), else shape and type only */
     int64_t version;   /* the storage's when kept; -1: not checked */
-    dl_var *live;      /* read this leaf's value instead (segments); a reference */
+    dl_var *live;      /* read this leaf's value, or that view of it, instead (segments); a reference */
     int32_t wanted;    /* an output to keep once it is computed */
     int32_t kept;
+    dl_var *fresh;     /* an output's variable, made before the call runs so that recording it afterwards cannot fail */
 } dl_saved;
 
 typedef enum dl_node_kind { DL_NODE_OP, DL_NODE_CUSTOM, DL_NODE_CUSTOM_C } dl_node_kind;
@@ -69,10 +72,11 @@ dl_recording *dl_recording_now(void);
 /* Would a call with these inputs be recorded now? */
 int32_t dl_must_record(const dl_tensor *const *in, int32_t n_in);
 
-/* Records a call that has run: prepares the node before in-place outputs change (begin), then attaches variables (end).
- * given[k]: output k was the caller's tensor. */
+/* Records a call: begin makes the node before in-place outputs change and fails where the call must not run; end, when it
+ * has run, attaches the variables. */
 dl_status dl_record_begin(const dl_op *, const dl_frame *, dl_node **out);
-dl_status dl_record_end(dl_node *, dl_tensor *const *out, int32_t n_out);
+void dl_record_end(dl_node *, dl_tensor *const *out, int32_t n_out);
+dl_status dl_check_history(const dl_tensor *); /* DL_INVALID where t's variable no longer tells where its values came from */
 
 /* The gradient of one node (core/backward.c uses it): grads[k] of the outputs (empty: zero) -> in_grads[k] for every input
  * with a variable (empty: zero). Emitted calls are recorded if recording is on. */

@@ -222,7 +222,9 @@ static dl_status seed_root(dl_backward_run *run, dl_var *root, const dl_tensor *
                           {.kind = DL_ATTR_FLOAT, .v.f = 1},
                           {.kind = DL_ATTR_INT, .v.i = root->meta.type}};
         dl_tensor *out = &g;
-        DL_TRY(dl_call(dl_op_find("full"), NULL, 0, &out, 1, attr, 3));
+        dl_device *device;
+        DL_TRY(dl_device_by_id(root->meta.device, &device));
+        DL_TRY(dl_call_on(device, dl_op_find("full"), NULL, 0, &out, 1, attr, 3));
     }
     dl_status status = fit(&g, &root->meta);
     if (status == DL_OK) status = arrive(run, root, &g);
@@ -385,8 +387,10 @@ dl_status dl_backward_on(dl_var *const *roots, const dl_tensor *const *gradients
 
 static dl_status variables_of(const dl_tensor *const *t, int32_t n, const char *what, dl_var **vars) {
     for (int32_t k = 0; k < n; k++) {
-        vars[k] = t[k]->var;
+        vars[k] = t[k] ? t[k]->var : NULL;
         if (!vars[k]) return dl_failf(DL_INVALID, "backward: %s %d is not on the tape: nothing it came from requires a gradient", what, k);
+        dl_status status = dl_check_history(t[k]);
+        if (status != DL_OK) return dl_fail_context(status, "backward: %s %d", what, k);
     }
     return DL_OK;
 }

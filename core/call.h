@@ -31,7 +31,8 @@ dl_status dl_pointwise_expand(dl_call_context *, const dl_tensor *const *in); /*
 
 dl_status dl_infer(dl_call_context *); /* the op's shape rule; its messages get the op's name in front. core/infer.c */
 
-/* The door behind dl_call, with an epilogue program for kernels that take one. core/dispatch.c */
+/* The door behind dl_call, with an epilogue program for kernels that take one; for a pointwise op, with the program of the op
+ * and what follows it, of the same types. core/dispatch.c */
 dl_status dl_call_op(dl_op *, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
                      int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr);
 

@@ -28,13 +28,16 @@ void dl_capture_refuse(const char *why) {
     if (active && !active->refused) active->refused = why;
 }
 
+static void free_tensors(step *s, uint32_t n) {
+    for (uint32_t t = 0; s->tensors && t < n; t++) dl_tensor_clear(&s->tensors[t]);
+    dl_mem(s->tensors, 0);
+}
+
 void dl_capture_free(dl_capture *c) {
     if (!c) return;
     for (int32_t k = 0; k < c->n; k++) {
-        step *s = &c->steps[k];
-        for (uint32_t t = 0; t < s->frame.n_in + s->frame.n_out; t++) dl_tensor_clear(&s->tensors[t]);
-        dl_mem(s->tensors, 0);
-        dl_plan_release(s->plan);
+        free_tensors(&c->steps[k], c->steps[k].frame.n_in + c->steps[k].frame.n_out);
+        dl_plan_release(c->steps[k].plan);
     }
     dl_mem(c->steps, 0);
     dl_mem(c, 0);
@@ -112,7 +115,11 @@ dl_status dl_capture_note(const dl_op *op, const dl_frame *f, dl_cached_plan *pl
     DL_TRY(grow(active));
     step *s = &active->steps[active->n];
     *s = (step){.op = op, .plan = plan};
-    DL_TRY(copy_frame(s, f));
+    dl_status status = copy_frame(s, f);
+    if (status != DL_OK) {
+        free_tensors(s, f->n_in + f->n_out);
+        return status;
+    }
     atomic_fetch_add(&plan->references, 1);
     active->n++;
     return DL_OK;

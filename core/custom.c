@@ -33,13 +33,20 @@ int32_t dl_custom_released(int64_t *ids, int32_t capacity) {
     return n;
 }
 
-static dl_status record(dl_node *node, const dl_tensor *const *in, dl_tensor *const *out, int32_t n_out) {
-    for (int32_t k = 0; k < node->n_in; k++)
+/* A node for a function of these inputs; it fails, if at all, before anything is attached to the outputs. */
+static dl_status begin(const char *name, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                       dl_node **node) {
+    for (int32_t k = 0; k < n_out; k++)
+        if (!out[k]->storage) return dl_failf(DL_INVALID, "%s: output %d is empty; compute it before it is recorded", name, k);
+    for (int32_t k = 0; k < n_in; k++)
+        if (in[k]) DL_TRY(dl_check_history(in[k]));
+    DL_TRY(dl_node_new(n_in, n_out, NULL, 0, name, node));
+    for (int32_t k = 0; k < n_in; k++)
         if (in[k] && in[k]->var) {
-            node->inputs[k] = in[k]->var;
+            (*node)->inputs[k] = in[k]->var;
             dl_var_retain(in[k]->var);
         }
-    return dl_record_end(node, out, n_out);
+    return DL_OK;
 }
 
 dl_status dl_custom_record(const char *name, int64_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
@@ -47,15 +54,13 @@ dl_status dl_custom_record(const char *name, int64_t id, const dl_tensor *const 
     dl_node *node;
     *recorded = 0;
     if (!dl_must_record(in, n_in)) return DL_OK;
-    DL_TRY(dl_node_new(n_in, n_out, NULL, 0, name, &node));
-    dl_status status = record(node, in, out, n_out);
-    if (status == DL_OK) {
-        node->kind = DL_NODE_CUSTOM;
-        node->custom_id = id;
-        *recorded = 1;
-    }
+    DL_TRY(begin(name, in, n_in, out, n_out, &node));
+    node->kind = DL_NODE_CUSTOM;
+    node->custom_id = id;
+    dl_record_end(node, out, n_out);
     dl_node_release(node);
-    return status;
+    *recorded = 1;
+    return DL_OK;
 }
 
 dl_status dl_custom_record_c(const char *name, dl_custom_backward backward, void (*release)(void *user), void *user,
@@ -65,14 +70,12 @@ dl_status dl_custom_record_c(const char *name, dl_custom_backward backward, void
         if (release) release(user);
         return DL_OK;
     }
-    DL_TRY(dl_node_new(n_in, n_out, NULL, 0, name, &node));
-    dl_status status = record(node, in, out, n_out);
-    if (status == DL_OK) {
-        node->kind = DL_NODE_CUSTOM_C;
-        node->backward = backward;
-        node->release = release;
-        node->user = user;
-    }
+    DL_TRY(begin(name, in, n_in, out, n_out, &node));
+    node->kind = DL_NODE_CUSTOM_C;
+    node->backward = backward;
+    node->release = release;
+    node->user = user;
+    dl_record_end(node, out, n_out);
     dl_node_release(node);
-    return status;
+    return DL_OK;
 }

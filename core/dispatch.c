@@ -15,6 +15,12 @@
 
 static _Atomic uint64_t call_count;
 
+static int32_t copy_op(void) {
+    static _Atomic int32_t id = -1;
+    if (id < 0) id = dl_op_find("copy");
+    return id;
+}
+
 /* ---- checks before anything is allocated ------------------------------------------------------------------------------- */
 
 static dl_status check_counts(const dl_op *op, int32_t n_in, int32_t n_out) {
@@ -28,25 +34,16 @@ static dl_status check_counts(const dl_op *op, int32_t n_in, int32_t n_out) {
     return DL_OK;
 }
 
-/* The argument that flattened input k belongs to. */
-static const dl_arg *argument_of(const dl_op *op, int32_t k, int32_t n_in) {
-    int32_t length = op->n_lists ? (n_in - (op->n_tensors - op->n_lists)) / op->n_lists : 0;
-    for (int32_t t = 0; t < op->n_tensors; t++) {
-        int32_t width = op->tensors[t].kind == DL_ARG_LIST ? length : 1;
-        if (k < width) return &op->tensors[t];
-        k -= width;
-    }
-    return &op->tensors[op->n_tensors - 1];
-}
-
 static dl_status check_present(const dl_op *op, const dl_tensor *const *in, int32_t n_in) {
     for (int32_t k = 0; k < n_in; k++) {
         if (in[k] && in[k]->storage) {
             DL_TRY(dl_tensor_refresh(in[k]));
             continue;
         }
-        const dl_arg *arg = argument_of(op, k, n_in);
-        if (!in[k] && (arg->kind != DL_ARG_TENSOR || op->grad_of)) continue; /* optional, or not read by the gradient */
+        const dl_arg *arg = dl_op_argument(op, k, n_in);
+        int unread = op->grad_of && !(op->saved_in >> k & 1); /* a gradient's program need not read every tensor */
+        int optional = arg->kind == DL_ARG_OPTIONAL || (arg->kind == DL_ARG_LIST && arg->written); /* an optimizer's state */
+        if (!in[k] && (optional || (unread && k > 0))) continue;
         return dl_failf(DL_INVALID, "%s: tensor '%s' is %s", op->name, arg->name, in[k] ? "empty (it has no storage)" : "missing");
     }
     return DL_OK;
@@ -78,12 +75,25 @@ static int same_view(const dl_tensor *a, const dl_tensor *b) {
     return 1;
 }
 
+/* Do the address ranges of two tensors of one storage meet? */
+static int ranges_meet(const dl_tensor *a, const dl_tensor *b) {
+    uint64_t bytes_a, bytes_b;
+    if (dl_extent_bytes(a->ndim, a->shape, a->strides, dl_dtype_bytes(a->type), &bytes_a) != DL_OK ||
+        dl_extent_bytes(b->ndim, b->shape, b->strides, dl_dtype_bytes(b->type), &bytes_b) != DL_OK)
+        return 1;
+    return a->byte_offset < b->byte_offset + bytes_b && b->byte_offset < a->byte_offset + bytes_a;
+}
+
 /* Does an output that the caller gave share memory with an input in a way a kernel must not see? */
 static int overlaps(const dl_call_context *c, const dl_tensor *out, const dl_tensor *const *in, int32_t n_in) {
     int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
     for (int32_t k = 0; k < n_in; k++)
-        if (in[k] && in[k]->storage == out->storage && !(pointwise && same_view(in[k], out))) return 1;
+        if (in[k] && in[k]->storage == out->storage && !(pointwise && same_view(in[k], out)) && ranges_meet(in[k], out)) return 1;
     return 0;
+}
+
+static int is_recorded_view(const dl_tensor *t) {
+    return t->var && t->var->node && t->var->node->op && (t->var->node->op->def.flags & DL_OP_VIEW);
 }
 
 static dl_status check_given(dl_call_context *c, uint32_t k, const dl_tensor *const *in, int32_t n_in, int record) {
@@ -92,9 +102,9 @@ static dl_status check_given(dl_call_context *c, uint32_t k, const dl_tensor *co
         if (out->strides[d] == 0 && out->shape[d] > 1)
             return dl_failf(DL_INVALID, "%s: cannot write into an expanded tensor: several elements share one place; clone it first", c->op->name);
     if (dl_recording_now()->enabled) {
-        if (out->var && !out->var->node)
+        if (out->var && !out->var->node && !out->var->proxy)
             return dl_failf(DL_INVALID, "%s: a leaf that requires a gradient cannot be changed in place while recording; wrap the change in torch.noGrad", c->op->name);
-        int view = (out->flags & DL_TENSOR_BORROWED) || (out->var && out->var->node->op && (out->var->node->op->def.flags & DL_OP_VIEW));
+        int view = (out->flags & DL_TENSOR_BORROWED) || is_recorded_view(out);
         if ((record || out->var) && view)
             return dl_failf(DL_INVALID, "%s: a recorded value cannot be written into a view of another tensor; build the result with torch.cat or torch.stack", c->op->name);
     }
@@ -125,6 +135,10 @@ static dl_status make_outputs(dl_call_context *c) {
     return DL_OK;
 }
 
+static dl_status no_output(const dl_op *op, uint32_t k) {
+    return dl_failf(DL_INTERNAL, "%s: its composition returned no output %u", op->name, k);
+}
+
 static dl_status run_composed(dl_call_context *c) {
     dl_graph graph;
     dl_recording *recording = dl_recording_now();
@@ -138,7 +152,7 @@ static dl_status run_composed(dl_call_context *c) {
         for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
             dl_tensor result = {0};
             status = dl_graph_take(&graph, k, &result);
-            if (status == DL_OK && !result.storage) status = dl_failf(DL_INTERNAL, "%s: its composition returned no output %u", c->op->name, k);
+            if (status == DL_OK && !result.storage) status = no_output(c->op, k);
             if (status == DL_OK) status = dl_copy_into(c->out[k], &result);
             dl_tensor_clear(&result);
         }
@@ -173,7 +187,7 @@ static dl_status compute(dl_call_context *c) {
 
 static void touch_written(const dl_call_context *c) {
     for (uint32_t k = 0; k < c->frame.n_in; k++)
-        if (c->frame.in[k] && argument_of(c->op, (int32_t)k, (int32_t)c->frame.n_in)->written) dl_storage_touch(c->frame.in[k]->storage);
+        if (c->frame.in[k] && dl_op_argument(c->op, (int32_t)k, (int32_t)c->frame.n_in)->written) dl_storage_touch(c->frame.in[k]->storage);
 }
 
 static dl_status store_aside(dl_call_context *c) {
@@ -216,6 +230,12 @@ static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int rec
     int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
     c->frame.user = c->op->def.user;
     DL_TRY(pointwise ? dl_pointwise_infer(c, in) : dl_infer(c));
+    if (pointwise && c->frame.epilogue) { /* a chain of pointwise ops: the program is the whole of it */
+        c->frame.prog = c->frame.epilogue;
+        c->frame.prog_attr = c->frame.epilogue_attr;
+        c->frame.epilogue = NULL;
+        c->frame.epilogue_attr = NULL;
+    }
     if (c->op->def.flags & DL_OP_VIEW) DL_TRY(make_view(c));
     else {
         for (uint32_t k = 0; k < c->frame.n_out; k++)
@@ -241,6 +261,7 @@ static void leave_tape(dl_call_context *c) {
         if ((c->given >> k & 1) && c->caller_out[k]->var && c->caller_out[k]->var->node) {
             dl_var_release(c->caller_out[k]->var);
             c->caller_out[k]->var = NULL;
+            atomic_fetch_add(&c->caller_out[k]->storage->rewritten, 1);
         }
 }
 
@@ -278,12 +299,21 @@ static dl_status call_once(dl_op *op, const dl_tensor *const *in, int32_t n_in, 
     int record = differentiable(op) && dl_must_record(in, n_in);
     dl_node *node = NULL;
     dl_status status = execute(&c, in, record, &node);
-    if (status == DL_OK && node) status = dl_record_end(node, c.caller_out, n_out);
+    if (status == DL_OK && node) dl_record_end(node, c.caller_out, n_out);
     else if (status == DL_OK) leave_tape(&c);
     if (node) dl_node_release(node);
     release_temporaries(&c);
     if (status != DL_OK) empty_new_outputs(&c);
     return status;
+}
+
+/* A composite op's result goes into a tensor the caller gave, which must have its shape: copy alone would broadcast. */
+static dl_status store_composed(dl_tensor *out, const dl_tensor *result) {
+    char a[160], b[160];
+    if (out->ndim != result->ndim || memcmp(out->shape, result->shape, (size_t)out->ndim * sizeof *out->shape) != 0)
+        return dl_failf(DL_INVALID, "the result has shape %s, but the tensor given for it is %s",
+                        dl_tensor_text(result, a, sizeof a), dl_tensor_text(out, b, sizeof b));
+    return dl_call(copy_op(), (const dl_tensor *[]){result}, 1, &out, 1, NULL, 0);
 }
 
 /* An op that is its composition: the emitted calls are recorded, not the op. */
@@ -295,6 +325,8 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     DL_TRY(dl_op_attrs(op, attr, n_attr, full));
     dl_frame frame = {.size = sizeof frame, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .n_attr = (uint32_t)op->n_attrs,
                       .in = in, .out = out, .attr = full, .user = op->def.user};
+    int given[DL_MAX_OUTS];
+    for (int32_t k = 0; k < n_out; k++) given[k] = out[k]->storage != NULL;
     DL_TRY(choose_device(op, in, n_in, out, n_out, &frame.device));
     frame.stream = frame.device->stream;
     dl_graph graph;
@@ -302,19 +334,17 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     dl_status status = op->def.compose(&graph, &frame);
     if (status == DL_OK) status = dl_graph_status(&graph);
     for (int32_t k = 0; k < n_out && status == DL_OK; k++) {
-        if (!out[k]->storage) {
-            status = dl_graph_take(&graph, (uint32_t)k, out[k]);
-            continue;
-        }
         dl_tensor result = {0};
-        static int32_t copy = -1;
-        if (copy < 0) copy = dl_op_find("copy");
-        status = dl_graph_take(&graph, (uint32_t)k, &result);
-        if (status == DL_OK) status = dl_call(copy, (const dl_tensor *[]){&result}, 1, &out[k], 1, NULL, 0);
+        status = dl_graph_take(&graph, (uint32_t)k, given[k] ? &result : out[k]);
+        if (status == DL_OK && !(given[k] ? &result : out[k])->storage) status = no_output(op, (uint32_t)k);
+        if (status == DL_OK && given[k]) status = store_composed(out[k], &result);
         dl_tensor_clear(&result);
     }
     dl_graph_close(&graph);
-    return status == DL_OK ? DL_OK : dl_fail_context(status, "%s", op->name);
+    if (status == DL_OK) return DL_OK;
+    for (int32_t k = 0; k < n_out; k++)
+        if (!given[k]) dl_tensor_clear(out[k]);
+    return dl_fail_context(status, "%s", op->name);
 }
 
 dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
@@ -333,12 +363,10 @@ dl_status dl_call(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tenso
 }
 
 dl_status dl_copy_into(dl_tensor *dst, const dl_tensor *src) {
-    static int32_t copy = -1;
-    if (copy < 0) copy = dl_op_find("copy");
     dl_recording *recording = dl_recording_now();
     int32_t enabled = recording->enabled;
     recording->enabled = 0;
-    dl_status status = dl_call(copy, (const dl_tensor *[]){src}, 1, (dl_tensor *[]){dst}, 1, NULL, 0);
+    dl_status status = dl_call(copy_op(), (const dl_tensor *[]){src}, 1, (dl_tensor *[]){dst}, 1, NULL, 0);
     recording->enabled = enabled;
     return status;
 }
@@ -356,7 +384,11 @@ dl_status dl_view(int32_t id, const dl_tensor *in, dl_tensor *out, const dl_attr
     memset(out, 0, offsetof(dl_tensor, dims));
     c.frame = (dl_frame){.size = sizeof c.frame, .n_in = 1, .n_out = 1, .n_attr = (uint32_t)op->n_attrs, .in = &in, .out = c.out,
                          .attr = c.attr, .device = in->storage->device, .user = op->def.user};
-    DL_TRY(dl_infer(&c));
+    dl_status status = dl_infer(&c);
+    if (status != DL_OK) {
+        memset(out, 0, offsetof(dl_tensor, dims));
+        return status;
+    }
     out->data = in->data;
     out->device = in->device;
     out->element = in->element;

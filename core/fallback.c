@@ -9,7 +9,7 @@ static _Atomic uint64_t call_count, byte_count;
 
 void dl_set_fallback(int32_t on) { allowed = on; }
 
-int32_t dl_fallback_allowed(const dl_device *device) { return allowed && device->id.type != 1 /* DLPack's CPU */; }
+int32_t dl_fallback_allowed(const dl_device *device) { return allowed && !dl_on_host(device); }
 
 void dl_fallback_counts(uint64_t *calls, uint64_t *bytes) {
     *calls = call_count;
@@ -22,6 +22,13 @@ static dl_status fetch(dl_tensor *host, const dl_tensor *t, dl_device *cpu) {
     if (!t) return DL_OK;
     byte_count += bytes_of(t);
     return dl_tensor_to(host, t, cpu, t->type);
+}
+
+/* What the op wrote in its inputs (an optimizer's state) returns to them. */
+static dl_status give_back(const dl_op *op, const dl_frame *f, uint32_t k, const dl_tensor *host) {
+    if (!f->in[k] || !dl_op_argument(op, (int32_t)k, (int32_t)f->n_in)->written) return DL_OK;
+    byte_count += bytes_of(host);
+    return dl_tensor_write((dl_tensor *)f->in[k], (char *)host->data + host->byte_offset, bytes_of(host));
 }
 
 dl_status dl_fallback_run(const dl_op *op, const dl_frame *f) {
@@ -47,8 +54,9 @@ dl_status dl_fallback_run(const dl_op *op, const dl_frame *f) {
     for (uint32_t k = 0; k < f->n_out && status == DL_OK; k++) {
         byte_count += bytes_of(&results[k]);
         if (op->def.flags & DL_OP_SYNC) status = dl_tensor_to(f->out[k], &results[k], f->device, results[k].type);
-        else status = dl_tensor_write(f->out[k], results[k].data, bytes_of(&results[k]));
+        else status = dl_tensor_write(f->out[k], (char *)results[k].data + results[k].byte_offset, bytes_of(&results[k]));
     }
+    for (uint32_t k = 0; k < f->n_in && status == DL_OK; k++) status = give_back(op, f, k, &hosts[k]);
     call_count++;
     for (uint32_t k = 0; hosts && k < f->n_in; k++) dl_tensor_clear(&hosts[k]);
     for (uint32_t k = 0; k < f->n_out; k++) dl_tensor_clear(&results[k]);

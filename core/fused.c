@@ -1,4 +1,5 @@
-/* fused.c - dl_call_fused: an op with a chain of pointwise ops on its result (DESIGN section 5b). */
+/* fused.c - dl_call_fused: an op with a chain of pointwise ops on its result (DESIGN section 5b). A pointwise op and its chain
+ * run as one composed program; another op gets the chain's program as its kernel's epilogue. */
 #include "core/autograd.h"
 #include "core/call.h"
 #include "core/mem.h"
@@ -7,7 +8,7 @@
 #include <string.h>
 
 /* Composed programs by (chain, type): few, and kept for good, since plans and captures refer to them. */
-enum { MAX_CHAIN = 4, MAX_CACHED = 512 };
+enum { MAX_CHAIN = 8, MAX_CACHED = 512 };
 
 typedef struct composed {
     int32_t ops[MAX_CHAIN], n;
@@ -85,8 +86,8 @@ static int may_fuse_recorded(const dl_op *op, const dl_epilogue *chain, int32_t 
     return !(gradient->saved_in >> 1 & 1);
 }
 
-/* The type the op's result has, if the programs can run on it: floating, and the same for input and result of every follower. */
-static dl_dtype epilogue_type(const dl_tensor *const *in, int32_t n_in, const dl_epilogue *chain, int32_t n) {
+/* The type the op's result has, if the programs can run on it: floating, and the same for input and result of every link. */
+static dl_dtype chain_type(const dl_tensor *const *in, int32_t n_in, const dl_epilogue *chain, int32_t n) {
     dl_dtype type = -1;
     for (int32_t k = 0; k < n_in; k++) {
         if (!in[k]) continue;
@@ -120,7 +121,12 @@ static dl_status call_one_by_one(const dl_op *op, const dl_tensor *const *in, in
     if (n == 0) return dl_call(op->id, in, n_in, out, n_out, attr, n_attr);
     dl_tensor between[2] = {0};
     dl_tensor *first[DL_MAX_OUTS];
-    for (int32_t k = 0; k < n_out && k < DL_MAX_OUTS; k++) first[k] = out[k];
+    uint32_t given = 0;
+    for (int32_t k = 0; k < n_out && k < DL_MAX_OUTS; k++) {
+        first[k] = out[k];
+        given |= (uint32_t)(out[k]->storage != NULL) << k;
+    }
+    if (n_out < 1 || n_out > DL_MAX_OUTS) return dl_failf(DL_INVALID, "%s: nothing can follow %d outputs", op->name, n_out);
     first[0] = &between[0];
     dl_status status = dl_call(op->id, in, n_in, first, n_out, attr, n_attr);
     for (int32_t k = 0; k < n && status == DL_OK; k++) {
@@ -130,6 +136,8 @@ static dl_status call_one_by_one(const dl_op *op, const dl_tensor *const *in, in
     }
     dl_tensor_clear(&between[0]);
     dl_tensor_clear(&between[1]);
+    for (int32_t k = 1; k < n_out && status != DL_OK; k++)
+        if (!(given >> k & 1)) dl_tensor_clear(out[k]);
     return status;
 }
 
@@ -142,17 +150,40 @@ static dl_status record_pair(dl_op *op, const dl_tensor *const *in, int32_t n_in
     DL_TRY(dl_op_attrs(op, attr, n_attr, full));
     dl_frame frame = {.n_in = (uint32_t)n_in, .n_out = 1, .n_attr = (uint32_t)op->n_attrs, .in = in, .out = &out, .attr = full};
     DL_TRY(dl_record_begin(op, &frame, &node));
-    dl_status status = dl_record_end(node, &out, 1);
+    dl_record_end(node, &out, 1);
     dl_node_release(node);
-    if (status != DL_OK) return status;
     const dl_tensor *middle = out; /* stands for the value between: same shape, variable of the first node */
     DL_TRY(chain_attrs(follower, 1, full));
     frame = (dl_frame){.n_in = 1, .n_out = 1, .n_attr = (uint32_t)pointwise->n_attrs, .in = &middle, .out = &out, .attr = full};
     node = NULL;
     DL_TRY(dl_record_begin(pointwise, &frame, &node));
-    status = dl_record_end(node, &out, 1);
+    dl_record_end(node, &out, 1);
     dl_node_release(node);
-    return status;
+    return DL_OK;
+}
+
+/* Results that are recorded, or go into a tensor on the tape, need the calls one by one where a program would hide a value that
+ * backward reads. */
+static int may_fuse(const dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                    const dl_epilogue *chain, int32_t n) {
+    if (n < 1 || n_out != 1 || (op->def.flags & (DL_OP_COMPOSITE | DL_OP_VIEW))) return 0;
+    if (out[0]->storage && out[0]->var) return 0;
+    if (!dl_must_record(in, n_in)) return 1;
+    return !(op->def.flags & DL_OP_POINTWISE) && !out[0]->storage && may_fuse_recorded(op, chain, n);
+}
+
+/* The chain's program (a pointwise op is its first link) and attributes; NULL where types, length or attributes forbid one. */
+static dl_status fused_program(const dl_op *op, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr, int32_t n_attr,
+                               const dl_epilogue *chain, int32_t n, dl_attr *attrs, dl_prog **out) {
+    dl_epilogue links[MAX_CHAIN];
+    int32_t first = (op->def.flags & DL_OP_POINTWISE) != 0;
+    *out = NULL;
+    if (n + first > MAX_CHAIN) return DL_OK;
+    links[0] = (dl_epilogue){op->id, n_attr, attr};
+    memcpy(links + first, chain, (size_t)n * sizeof *chain);
+    dl_dtype type = chain_type(in, n_in, links, n + first);
+    if (type < 0 || chain_attrs(links, n + first, attrs) != DL_OK) return DL_OK;
+    return chain_program(links, n + first, type, out);
 }
 
 dl_status dl_call_fused(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
@@ -160,19 +191,16 @@ dl_status dl_call_fused(int32_t id, const dl_tensor *const *in, int32_t n_in, dl
     dl_op *op = dl_op_at(id);
     if (!op) return dl_failf(DL_INVALID, "there is no op number %d", id);
     DL_TRY(check_chain(op, chain, n));
-    int record = dl_must_record(in, n_in);
-    dl_dtype type = n > 0 && n <= MAX_CHAIN && n_out == 1 && !out[0]->storage ? epilogue_type(in, n_in, chain, n) : -1;
-    int fuse = type >= 0 && !(op->def.flags & (DL_OP_COMPOSITE | DL_OP_VIEW | DL_OP_POINTWISE)) &&
-               (!record || may_fuse_recorded(op, chain, n));
     dl_prog *prog = NULL;
     dl_attr attrs[DL_PROG_MAX_ATTR];
-    if (fuse) DL_TRY(chain_program(chain, n, type, &prog));
-    if (!prog || chain_attrs(chain, n, attrs) != DL_OK) return call_one_by_one(op, in, n_in, out, n_out, attr, n_attr, chain, n);
+    if (may_fuse(op, in, n_in, out, n_out, chain, n)) DL_TRY(fused_program(op, in, n_in, attr, n_attr, chain, n, attrs, &prog));
+    if (!prog) return call_one_by_one(op, in, n_in, out, n_out, attr, n_attr, chain, n);
+    int record = dl_must_record(in, n_in), given = out[0]->storage != NULL;
     int32_t enabled = dl_set_grad_enabled(0);
     dl_status status = dl_call_op(op, in, n_in, out, n_out, attr, n_attr, prog, attrs);
     dl_set_grad_enabled(enabled);
     if (status == DL_UNSUPPORTED) return call_one_by_one(op, in, n_in, out, n_out, attr, n_attr, chain, n);
     if (status == DL_OK && record) status = record_pair(op, in, n_in, out[0], attr, n_attr, chain);
-    if (status != DL_OK) dl_tensor_clear(out[0]);
+    if (status != DL_OK && !given) dl_tensor_clear(out[0]);
     return status;
 }

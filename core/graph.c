@@ -103,7 +103,7 @@ const dl_tensor *dl_graph_tensor(dl_graph *g, dl_value v) {
 }
 
 void dl_graph_returns(dl_graph *g, uint32_t k, dl_value v) {
-    if (k >= g->n_returned) misuse(g, "a place to return", k);
+    if (k >= g->n_returned || v >= g->n_values) misuse(g, "a place to return", k);
     else if (g->status == DL_OK) g->returned[k] = v;
 }
 
@@ -116,12 +116,12 @@ static dl_device *device_of(const dl_graph *g) {
     return NULL;
 }
 
-/* A call without inputs runs on the default device: here that is the graph's. */
-static dl_status create(dl_graph *g, dl_op *op, dl_tensor *const *outs, const dl_attr *attr, uint32_t n_attr) {
-    dl_device *before = dl_default_device(), *device = device_of(g);
-    if (device) DL_TRY(dl_set_default_device(device));
-    dl_status status = dl_call(op->id, NULL, 0, outs, op->n_outs, attr, (int32_t)n_attr);
-    if (device && before) (void)dl_set_default_device(before);
+dl_status dl_call_on(dl_device *device, int32_t op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                     const dl_attr *attr, int32_t n_attr) {
+    dl_device *own = dl_default_device();
+    if (device && own) (void)dl_set_default_device(device);
+    dl_status status = dl_call(op, in, n_in, out, n_out, attr, n_attr);
+    if (own) (void)dl_set_default_device(own);
     return status;
 }
 
@@ -141,8 +141,8 @@ static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in,
         if (!outs[k]) status = no_memory();
         else add_value(g, outs[k], outs[k]);
     }
-    if (status == DL_OK && op->n_tensors == 0) status = create(g, op, outs, attr, n_attr);
-    else if (status == DL_OK) status = dl_call(op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);
+    dl_device *device = op->n_tensors ? NULL : device_of(g); /* a call without inputs runs on the default device */
+    if (status == DL_OK) status = dl_call_on(device, op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);
     if (tensors != few) dl_mem(tensors, 0);
     return status;
 }

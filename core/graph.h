@@ -36,4 +36,8 @@ const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);       /* shape and type;
 void dl_graph_returns(dl_graph *, uint32_t k, dl_value);      /* compose: output k; grad: the gradient of input k */
 void dl_graph_fail(dl_graph *, dl_status);                    /* makes a status stick; its message has been left already */
 dl_status dl_graph_status(const dl_graph *);
+
+/* dl_call with another default device: where ops without inputs put their results. NULL: the thread's own. */
+dl_status dl_call_on(dl_device *, int32_t op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                     const dl_attr *, int32_t n_attr);
 #endif

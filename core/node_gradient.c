@@ -4,15 +4,30 @@
 #include "core/mem.h"
 #include "core/status.h"
 #include "core/storage.h"
+#include <string.h>
+
+/* What a segment reads live: the leaf's present value, or the view of it that was recorded. */
+static dl_status unpack_live(const dl_node *node, int32_t k, dl_tensor *own) {
+    const dl_saved *s = &node->in[k];
+    const dl_tensor *now = &s->live->value, *then = &s->live->meta;
+    if (node->inputs[k] == s->live) {
+        DL_TRY(dl_tensor_alias(own, now));
+    } else {
+        if (memcmp(now->strides, then->strides, (size_t)then->ndim * sizeof *then->strides) != 0)
+            return dl_failf(DL_INVALID, "%s used a view of a tensor whose strides have changed since; call forward again first", node->name);
+        DL_TRY(dl_tensor_on(own, now->storage, now->type, now->byte_offset + (s->tensor.byte_offset - then->byte_offset),
+                            s->tensor.ndim, s->tensor.shape, s->tensor.strides));
+    }
+    if (node->inputs[k]) dl_var_retain(own->var = node->inputs[k]);
+    return DL_OK;
+}
 
 /* A saved input as the gradient sees it. Temporaries go to *own. */
 static dl_status unpack_in(const dl_node *node, int32_t k, dl_tensor *own, const dl_tensor **out) {
     const dl_saved *s = &node->in[k];
     *out = s->tensor.size ? &s->tensor : NULL; /* size 0: the optional input was absent */
     if (s->live) {
-        DL_TRY(dl_tensor_alias(own, &s->live->value));
-        own->var = s->live;
-        dl_var_retain(own->var);
+        DL_TRY(unpack_live(node, k, own));
         *out = own;
     } else if (s->kept && s->tensor.storage->version != s->version) {
         return dl_failf(DL_INVALID,
@@ -48,6 +63,13 @@ static dl_status run_gradient(dl_node *node, dl_frame *frame, const dl_tensor *g
     return status;
 }
 
+/* Where the gradients are: a node is only visited with one of them present. */
+static dl_device *device_of(const dl_tensor *grads, int32_t n) {
+    for (int32_t k = 0; k < n; k++)
+        if (grads[k].storage) return grads[k].storage->device;
+    return NULL;
+}
+
 dl_status dl_node_gradient(dl_node *node, const dl_tensor *grads, dl_tensor *in_grads, const int32_t *needs) {
     int32_t n = node->n_in + node->n_out;
     dl_tensor *own = dl_mem_zero((size_t)(n + 1) * sizeof *own);
@@ -58,6 +80,7 @@ dl_status dl_node_gradient(dl_node *node, const dl_tensor *grads, dl_tensor *in_
         status = unpack_out(node, k, &own[node->n_in + k], &tensors[node->n_in + k]);
     if (status == DL_OK) {
         dl_frame frame = {.size = sizeof frame,
+                          .device = device_of(grads, node->n_out),
                           .n_in = (uint32_t)node->n_in,
                           .n_out = (uint32_t)node->n_out,
                           .n_attr = (uint32_t)node->n_attr,

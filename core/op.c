@@ -2,6 +2,7 @@
 #include "core/op.h"
 #include "core/mem.h"
 #include "core/status.h"
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -41,7 +42,8 @@ int32_t dl_op_count(void) { return atomic_load_explicit(&op_count, memory_order_
 static void insert_kernel(const dl_kernel **row, const dl_kernel *kernel) {
     int32_t n = 0;
     while (n < DL_MAX_KERNELS - 1 && row[n]) n++;
-    if (n == DL_MAX_KERNELS - 1) return; /* the lowest priorities fall off */
+    if (n == DL_MAX_KERNELS - 1 && row[n - 1]->priority >= kernel->priority) return;
+    if (n == DL_MAX_KERNELS - 1) n--; /* the lowest priority falls off */
     for (; n > 0 && row[n - 1]->priority < kernel->priority; n--) row[n] = row[n - 1];
     row[n] = kernel;
 }
@@ -53,7 +55,10 @@ static dl_status parse_saves(dl_op *op) {
         size_t n = strcspn(s, " ");
         int32_t k = 0;
         if (n >= 3 && strncmp(s, "out", 3) == 0 && (n == 3 || (s[3] >= '0' && s[3] <= '9'))) {
-            op->saved_out |= 1u << (n == 3 ? 0 : s[3] - '0');
+            int32_t out = n == 3 ? 0 : s[3] - '0';
+            if (n > 4 || out >= op->n_outs)
+                return dl_failf(DL_INVALID, "op %s: saves names '%.*s', but it has %d outputs", op->name, (int)n, s, op->n_outs);
+            op->saved_out |= 1u << out;
         } else {
             while (k < op->n_tensors && !(strlen(op->tensors[k].name) == n && strncmp(op->tensors[k].name, s, n) == 0)) k++;
             if (k == op->n_tensors)
@@ -167,6 +172,18 @@ void dl_kernels_adopt(void) {
     pthread_mutex_unlock(&registry_lock);
 }
 
+/* ---- arguments ----------------------------------------------------------------------------------------------------------- */
+
+const dl_arg *dl_op_argument(const dl_op *op, int32_t k, int32_t n_in) {
+    int32_t length = op->n_lists ? (n_in - (op->n_tensors - op->n_lists)) / op->n_lists : 0;
+    for (int32_t t = 0; t < op->n_tensors; t++) {
+        int32_t width = op->tensors[t].kind == DL_ARG_LIST ? length : 1;
+        if (k < width) return &op->tensors[t];
+        k -= width;
+    }
+    return &op->tensors[op->n_tensors - 1];
+}
+
 /* ---- attributes -------------------------------------------------------------------------------------------------------- */
 
 static const char *const kind_text[] = {"nothing", "an integer", "a number", "a list of integers", "a string"};
@@ -191,7 +208,7 @@ static dl_status coerce(const dl_op *op, const dl_arg *arg, const dl_attr *given
     case DL_ARG_INTS: return given->kind == DL_ATTR_INTS ? DL_OK : bad_attr(op, arg, "a list of integers", given->kind);
     case DL_ARG_STRING: return given->kind == DL_ATTR_STRING ? DL_OK : bad_attr(op, arg, "a string", given->kind);
     default:
-        if (given->kind == DL_ATTR_FLOAT && given->v.f == (double)(int64_t)given->v.f)
+        if (given->kind == DL_ATTR_FLOAT && fabs(given->v.f) < 0x1p63 && given->v.f == floor(given->v.f))
             *full = (dl_attr){.kind = DL_ATTR_INT, .v.i = (int64_t)given->v.f};
         else if (given->kind != DL_ATTR_INT)
             return bad_attr(op, arg, "an integer", given->kind);

@@ -66,6 +66,9 @@ dl_status dl_op_publish(dl_op *);        /* a ready-made op (gradients of pointw
 dl_op *dl_op_at(int32_t id); /* NULL: no such op */
 dl_op *dl_op_named(const char *name);
 
+/* The argument that flattened input k of n_in belongs to. */
+const dl_arg *dl_op_argument(const dl_op *, int32_t k, int32_t n_in);
+
 /* Fills full[n_attrs] from what the caller gave and the defaults; checks kinds. DL_INVALID names the attribute. */
 dl_status dl_op_attrs(const dl_op *, const dl_attr *given, int32_t n_given, dl_attr *full);
 

@@ -96,16 +96,17 @@ static void put_types(key_text *k, const dl_op *op, const dl_frame *f) {
 }
 
 static void put_tensor(key_text *k, const dl_tensor *t) {
-    if (!t) return;
+    if (!t || !t->storage) return; /* absent, or to be made by a DL_OP_SYNC op */
     put_i64(k, t->ndim);
     put(k, t->shape, (size_t)t->ndim * sizeof *t->shape);
     put(k, t->strides, (size_t)t->ndim * sizeof *t->strides);
-    put_i64(k, (int64_t)(t->byte_offset & 63)); /* alignment is a fact a kernel may have looked at */
+    uint64_t base = dl_on_host(t->storage->device) ? (uint64_t)(uintptr_t)t->data : 0; /* elsewhere it is a handle */
+    put_i64(k, (int64_t)((base + t->byte_offset) & 63)); /* alignment is a fact a kernel may have looked at */
 }
 
 static void put_attr(key_text *k, const dl_attr *a) {
     put_i64(k, (int64_t)a->kind << 32 | (uint32_t)a->n);
-    if (a->kind == DL_ATTR_INTS) put(k, a->v.iv, (size_t)a->n * sizeof *a->v.iv);
+    if (a->kind == DL_ATTR_INTS && a->n) put(k, a->v.iv, (size_t)a->n * sizeof *a->v.iv);
     else if (a->kind == DL_ATTR_STRING) put(k, a->v.s, strlen(a->v.s) + 1);
     else put(k, &a->v, sizeof a->v);
 }
@@ -114,6 +115,8 @@ static void put_shapes(key_text *k, const dl_frame *f) {
     for (uint32_t j = 0; j < f->n_in; j++) put_tensor(k, f->in[j]);
     for (uint32_t j = 0; j < f->n_out; j++) put_tensor(k, f->out[j]);
     for (uint32_t j = 0; j < f->n_attr; j++) put_attr(k, &f->attr[j]);
+    for (uint32_t j = 0; f->prog && f->prog_attr != f->attr && j < f->prog->n_attr; j++) put_attr(k, &f->prog_attr[j]);
+    for (uint32_t j = 0; f->epilogue && j < f->epilogue->n_attr; j++) put_attr(k, &f->epilogue_attr[j]);
     while (k->bytes % 8 && !k->overflow) put(k, "", 1);
 }
 
@@ -201,6 +204,8 @@ static dl_status make_plan(const dl_op *op, const dl_frame *f, dl_cached_plan **
 
 dl_status dl_plan_find(const dl_op *op, const dl_frame *f, dl_cached_plan **out) {
     struct dl_plan_cache *cache;
+    *out = NULL;
+    if (!op->kernels[dl_core_of(f->device)->backend->number][0]) return DL_OK;
     DL_TRY(cache_of(f->device, &cache));
     key_text key;
     key.bytes = 0;
@@ -253,7 +258,7 @@ dl_status dl_plan_run(const dl_op *op, dl_frame *f, dl_cached_plan *p) {
     dl_status status = p->kernel->run(f, &p->plan);
     if (f->scratch) dl_free(f->device, f->scratch, block);
     if (status != DL_OK) return dl_fail_context(status, "%s", op->name);
-    if (derived) dl_derived_filled(f->in[p->plan.derived_from]->storage, derived);
+    if (derived && !f->derived_valid) dl_derived_filled(f->in[p->plan.derived_from]->storage, derived);
     for (uint32_t k = 0; k < f->n_out; k++)
         if (f->out[k]->storage) dl_storage_touch(f->out[k]->storage);
     return DL_OK;

@@ -2,6 +2,7 @@
 #include "core/call.h"
 #include "core/graph.h"
 #include "core/status.h"
+#include <math.h>
 #include <string.h>
 
 /* ---- promotion: PyTorch's result_type --------------------------------------------------------------------------------- */
@@ -82,10 +83,21 @@ static int same_shape(const dl_tensor *a, const dl_tensor *b) {
 
 /* ---- the two steps ------------------------------------------------------------------------------------------------------ */
 
+/* The nearest integer towards 0 that an integer dtype can hold. */
+static int64_t truncated(double x, dl_dtype type) {
+    int bits = type == DL_BOOL ? 1 : 8 * dl_dtype_bytes(type);
+    int is_signed = type != DL_U8 && type != DL_BOOL;
+    double high = ldexp(1, bits - is_signed), low = is_signed ? -high : 0;
+    if (x != x) return 0;
+    if (x <= low) return is_signed ? -(int64_t)(UINT64_C(1) << (bits - 2)) * 2 : 0;
+    return x >= high ? (int64_t)((UINT64_C(1) << (bits - is_signed)) - 1) : (int64_t)x;
+}
+
 /* A Scalar as the program's compute type wants it. */
-static void fit_attr(dl_attr *a, int floating) {
+static void fit_attr(dl_attr *a, dl_dtype compute) {
+    int floating = dl_dtype_is_floating(compute);
     if (floating && a->kind == DL_ATTR_INT) *a = (dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (double)a->v.i};
-    else if (!floating && a->kind == DL_ATTR_FLOAT) *a = (dl_attr){.kind = DL_ATTR_INT, .v.i = (int64_t)a->v.f};
+    else if (!floating && a->kind == DL_ATTR_FLOAT) *a = (dl_attr){.kind = DL_ATTR_INT, .v.i = truncated(a->v.f, compute)};
 }
 
 dl_status dl_pointwise_infer(dl_call_context *c, const dl_tensor *const *in) {
@@ -97,7 +109,7 @@ dl_status dl_pointwise_infer(dl_call_context *c, const dl_tensor *const *in) {
     if (status != DL_OK) return dl_fail_context(status, "%s", c->op->name);
     DL_TRY(dl_op_program(c->op, half ? DL_F32 : common, &c->frame.prog));
     if (half && out == DL_F32) out = common;
-    for (int32_t k = 0; k < c->op->n_attrs; k++) fit_attr(&c->attr[k], dl_dtype_is_floating(compute));
+    for (int32_t k = 0; k < c->op->n_attrs; k++) fit_attr(&c->attr[k], compute);
     c->frame.prog_attr = c->attr;
     DL_TRY(broadcast(c, in, &ndim, shape));
     status = dl_set_out(&c->frame, 0, out, ndim, shape);

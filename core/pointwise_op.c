@@ -124,6 +124,7 @@ dl_status dl_pointwise_grad(dl_graph *graph, const dl_frame *frame) {
 }
 
 dl_status dl_op_define(const char *signature, const char *expression_text, const char *rule, int32_t *id) {
+    if (!signature || !expression_text || !rule) return dl_failf(DL_INVALID, "an op needs a signature, an expression and a type rule");
     char *sig = dl_mem_string(signature), *text = dl_mem_string(expression_text), *kind = dl_mem_string(rule);
     dl_op_def def = {.size = sizeof def, .sig = sig, .expr = text, .rule = kind, .doc = sig};
     dl_op probe = {.def = def};

@@ -50,6 +50,7 @@ static dl_status add_input(dl_segment *s, int32_t k, const dl_tensor *in, dl_ten
     DL_TRY(dl_tensor_detach(proxy, in));
     if (!dl_dtype_is_floating(in->type)) return DL_OK;
     DL_TRY(dl_var_leaf(in, &s->leaves[k]));
+    s->leaves[k]->proxy = 1;
     proxy->var = s->leaves[k];
     dl_var_retain(proxy->var);
     return DL_OK;
@@ -58,6 +59,7 @@ static dl_status add_input(dl_segment *s, int32_t k, const dl_tensor *in, dl_ten
 static dl_status add_param(dl_segment *s, int32_t k, dl_tensor *param) {
     s->params[k] = param;
     if (param->var && param->var->node) return DL_OK; /* computed from something else: no leaf of this module */
+    if (!dl_dtype_is_floating(param->type)) return DL_OK;
     if (!param->var) {
         DL_TRY(dl_var_leaf(param, &param->var));
         s->attached[k] = 1;
@@ -95,15 +97,19 @@ dl_status dl_segment_begin(const dl_tensor *const *in, dl_tensor *const *proxies
 
 dl_status dl_segment_end(dl_segment *s, dl_tensor *const *out, int32_t n_out) {
     if (!s->open) return dl_failf(DL_INVALID, "the segment was ended before");
+    dl_status status = DL_OK;
+    for (int32_t k = 0; k < n_out && status == DL_OK; k++) status = dl_check_history(out[k]);
     close_recording(s);
     s->roots = dl_mem_zero((size_t)(n_out + 1) * sizeof *s->roots);
-    if (!s->roots) return no_memory();
-    s->n_out = n_out;
-    for (int32_t k = 0; k < n_out; k++) { /* the output's reference moves to the segment */
-        s->roots[k] = out[k]->var;
+    if (!s->roots) status = no_memory();
+    for (int32_t k = 0; k < n_out && status == DL_OK; k++) /* one output may be there twice */
+        if ((s->roots[k] = out[k]->var)) dl_var_retain(s->roots[k]);
+    s->n_out = status == DL_OK ? n_out : 0;
+    for (int32_t k = 0; k < n_out; k++) {
+        dl_var_release(out[k]->var);
         out[k]->var = NULL;
     }
-    return DL_OK;
+    return status;
 }
 
 /* The leaf's value becomes what the caller has now. */

@@ -4,7 +4,6 @@
 #include "core/op.h"
 #include "core/status.h"
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,19 +27,28 @@ static int accept(cursor *c, const char *token) {
     return 1;
 }
 
+/* Points the message at where the offending word began. */
+static dl_status expected_at(cursor *c, const char *start, const char *what) {
+    c->at = start;
+    return expected(c, what);
+}
+
 /* A word: an op's name may hold "::" and "." besides what a C identifier may. */
 static dl_status word(cursor *c, char *text, size_t capacity, const char *also, const char *what) {
     skip(c);
     size_t n = 0;
     while (isalnum((unsigned char)c->at[n]) || c->at[n] == '_' || (c->at[n] && strchr(also, c->at[n]))) n++;
-    if (n == 0 || n >= capacity) return expected(c, what);
+    if (n == 0) return expected(c, what);
+    if (n >= capacity)
+        return dl_failf(DL_INVALID, "signature '%s': the name at column %d has %zu characters; at most %zu are possible", c->sig,
+                        (int)(c->at - c->sig) + 1, n, capacity - 1);
     memcpy(text, c->at, n);
     text[n] = 0;
     c->at += n;
     return DL_OK;
 }
 
-/* Whether the type begun was a tensor's; sets what arg it is. */
+/* What follows the word "Tensor". */
 static dl_status tensor_type(cursor *c, dl_arg *arg) {
     arg->kind = DL_ARG_TENSOR;
     arg->written = accept(c, "!");
@@ -50,7 +58,7 @@ static dl_status tensor_type(cursor *c, dl_arg *arg) {
         char name[16];
         DL_TRY(word(c, name, sizeof name, "", "a dtype's name"));
         arg->fixed_type = dl_dtype_find(name);
-        if (arg->fixed_type < 0) return expected(c, "a dtype's name");
+        if (arg->fixed_type < 0) return expected_at(c, c->at - strlen(name), "a dtype's name");
     }
     return DL_OK;
 }
@@ -68,10 +76,10 @@ static dl_status attr_kind(cursor *c, const char *type, dl_arg *arg) {
             if (arg->kind == DL_ARG_INT && accept(c, "[]")) arg->kind = DL_ARG_INTS;
             return DL_OK;
         }
-    return expected(c, "Tensor, int, int[], float, bool, dtype, Scalar or string");
+    return expected_at(c, c->at - strlen(type), "Tensor, int, int[], float, bool, dtype, Scalar or string");
 }
 
-/* A default value: a number, a quoted-free string, or nothing for an empty int[]. */
+/* A default value: a number, or nothing for an empty int[]. Strings have none. */
 static dl_status default_value(cursor *c, dl_arg *arg) {
     skip(c);
     if (arg->kind == DL_ARG_INTS) {
@@ -79,16 +87,27 @@ static dl_status default_value(cursor *c, dl_arg *arg) {
         return DL_OK;
     }
     if (arg->kind == DL_ARG_STRING) return expected(c, "no default: strings have none");
-    char *end;
+    char *end, *end_of_integer;
     double f = strtod(c->at, &end);
+    int64_t i = strtoll(c->at, &end_of_integer, 10);
     if (end == c->at) return expected(c, "a number as the default");
-    int integral = memchr(c->at, '.', (size_t)(end - c->at)) == NULL && memchr(c->at, 'e', (size_t)(end - c->at)) == NULL;
-    if (arg->kind == DL_ARG_FLOAT || (arg->kind == DL_ARG_SCALAR && !(integral && isfinite(f))))
+    int integral = end == end_of_integer;
+    if (arg->kind == DL_ARG_FLOAT || (arg->kind == DL_ARG_SCALAR && !integral))
         arg->fallback = (dl_attr){.kind = DL_ATTR_FLOAT, .v.f = f};
+    else if (integral)
+        arg->fallback = (dl_attr){.kind = DL_ATTR_INT, .v.i = i};
     else
-        arg->fallback = (dl_attr){.kind = DL_ATTR_INT, .v.i = strtoll(c->at, NULL, 10)};
+        return expected(c, "an integer as the default");
     c->at = end;
     return DL_OK;
+}
+
+static int taken(const dl_op *op, const char *name) {
+    for (int32_t k = 0; k < op->n_tensors; k++)
+        if (strcmp(op->tensors[k].name, name) == 0) return 1;
+    for (int32_t k = 0; k < op->n_attrs; k++)
+        if (strcmp(op->attrs[k].name, name) == 0) return 1;
+    return 0;
 }
 
 static dl_status argument(cursor *c, dl_op *op) {
@@ -98,13 +117,15 @@ static dl_status argument(cursor *c, dl_op *op) {
     int tensor = strcmp(type, "Tensor") == 0;
     DL_TRY(tensor ? tensor_type(c, &arg) : attr_kind(c, type, &arg));
     DL_TRY(word(c, arg.name, sizeof arg.name, "", "the argument's name"));
+    const char *name_at = c->at - strlen(arg.name);
+    if (taken(op, arg.name)) return expected_at(c, name_at, "another name: an earlier argument has this one");
     if (tensor) {
-        if (op->n_tensors == DL_MAX_TENSORS) return expected(c, "at most 8 tensor arguments");
+        if (op->n_tensors == DL_MAX_TENSORS) return expected_at(c, name_at, "at most 8 tensor arguments");
         op->n_lists += arg.kind == DL_ARG_LIST;
         op->tensors[op->n_tensors++] = arg;
         return DL_OK;
     }
-    if (op->n_attrs == DL_MAX_ATTRS) return expected(c, "at most 16 attributes");
+    if (op->n_attrs == DL_MAX_ATTRS) return expected_at(c, name_at, "at most 16 attributes");
     if (accept(c, "=")) {
         DL_TRY(default_value(c, &arg));
     } else {
@@ -119,11 +140,13 @@ static dl_status outputs(cursor *c, dl_op *op) {
     op->n_outs = 1;
     if (!accept(c, "->")) return DL_OK;
     op->n_outs = 0;
-    while (accept(c, "Tensor")) {
-        if (op->n_outs == DL_MAX_OUTS) return expected(c, "at most 4 outputs");
+    skip(c);
+    if (!*c->at) return DL_OK;
+    do {
+        if (!accept(c, "Tensor")) return expected(c, "Tensor");
+        if (op->n_outs == DL_MAX_OUTS) return expected_at(c, c->at - strlen("Tensor"), "at most 4 outputs");
         op->n_outs++;
-        if (!accept(c, ",")) break;
-    }
+    } while (accept(c, ","));
     return DL_OK;
 }
 

@@ -216,6 +216,7 @@ static dl_status read_contiguous(const dl_tensor *t, void *host, uint64_t bytes)
 }
 
 static dl_status write_contiguous(dl_tensor *t, const void *host, uint64_t bytes) {
+    dl_capture_refuse("the host wrote a tensor"); /* a replay would not */
     dl_device *d = t->storage->device;
     DL_TRY(backend_of(t)->copy(d, d->stream, t->data, t->byte_offset, 0, host, 0, 1, bytes));
     dl_storage_touch(t->storage);

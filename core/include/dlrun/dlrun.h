@@ -185,7 +185,8 @@ DL_API void dl_random_u32(uint32_t *out, int64_t n);
 
 DL_API int32_t dl_grad_enabled(void);
 DL_API int32_t dl_set_grad_enabled(int32_t on); /* returns the old value */
-DL_API dl_status dl_requires_grad(dl_tensor *t, int32_t on); /* makes t a leaf variable (or an ordinary tensor); floating dtypes only */
+/* Makes t a leaf variable (or an ordinary tensor); floating dtypes only. A borrowed descriptor becomes an owning one: clear it. */
+DL_API dl_status dl_requires_grad(dl_tensor *t, int32_t on);
 DL_API int32_t dl_is_recorded(const dl_tensor *t); /* 0 no gradient, 1 leaf that requires one, 2 result of a recorded call */
 DL_API int32_t dl_is_saved(const dl_tensor *t); /* does a recorded call still need these values? then an in-place write would spoil it */
 DL_API const char *dl_recorded_by(const dl_tensor *t); /* name of the op that made a recorded tensor; NULL for others */
@@ -223,7 +224,8 @@ DL_API dl_status dl_backward_end(dl_backward_run *, dl_tensor *const *out); /* o
 DL_API dl_status dl_custom_record(const char *name, int64_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out,
                                   int32_t n_out, int32_t *recorded);
 DL_API int32_t dl_custom_released(int64_t *ids, int32_t capacity); /* moves up to capacity freed ids out; returns how many */
-/* From C: backward is called by dl_backward itself, never pending. grads_out may hold empty descriptors (zero); fill grads_in. */
+/* From C: backward is called by dl_backward itself, never pending. grads_out may hold empty descriptors (zero); fill grads_in.
+ * release(user) is called once: when the node is freed, or at once where nothing is recorded; not on failure. */
 typedef dl_status (*dl_custom_backward)(void *user, const dl_tensor *const *grads_out, int32_t n_out, dl_tensor *const *grads_in,
                                         int32_t n_in);
 DL_API dl_status dl_custom_record_c(const char *name, dl_custom_backward backward, void (*release)(void *user), void *user,

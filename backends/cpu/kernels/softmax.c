@@ -112,6 +112,14 @@ static void one_line(const softmax_job *j, const int64_t *at, buffers *w) {
         *w->sum += cpu_row_sum(j->lane, &w->y, block(j, i));
     }
     settle(j, 0, w);
+    if (j->op == &softmax && length <= CPU_ROW) { /* its terms are still there */
+        if (j->lane == CPU_LANE_F32)
+            for (int64_t k = 0; k < length; k++) w->y.f32[k] *= (float)*w->t;
+        else
+            for (int64_t k = 0; k < length; k++) w->y.f64[k] *= *w->t;
+        write(j, at, 0, length, 0, w);
+        return;
+    }
     for (int64_t i = 0; i < length; i += CPU_ROW) {
         map(j, j->op->result[j->lane], at, i, block(j, i), 0, w);
         write(j, at, i, block(j, i), 0, w);

@@ -42,6 +42,6 @@ function Dropout:compute(x)
     return ops.mul_scalar(x, 1 - self.p)
 end
 
-function Dropout:__tostring__() return ('%s(%g)'):format(torch.typename(self), self.p) end
+function Dropout:__tostring__() return ('%s(%f)'):format(torch.typename(self), self.p) end
 
 return Dropout

@@ -8,14 +8,15 @@
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
-local shapeOf = require 'torch.resize'.fullShape
-local autograd = require 'torch.autograd'
 local children = require 'nn.children'
+local classic = require 'nn.classic'
+local kinds = require 'nn.kinds'
 local path = require 'nn.path'
 local tape = require 'nn.tape'
 
 local C = base.C
 local isTensor, into = raw.isTensor, ops.into
+local kind, zerosLike = kinds.of, tape.zerosLike
 
 local Module = torch.class 'nn.Module'
 Module.__isModule = true
@@ -33,47 +34,7 @@ Module.__newindex__ = children.note
 -- A user's class may forget parent.__init(self): reading these then gives what __init would have set.
 Module.train = true
 
--- ---- which way a class is written ----------------------------------------------------------------------------------------
-
-local kinds = setmetatable({}, {__mode = 'k'}) -- class -> 'forward' | 'compute' | 'classic'
-
-local function torch7Methods(class)
-    return rawget(class, 'updateOutput') or rawget(class, 'updateGradInput') or rawget(class, 'accGradParameters')
-end
-
-local function kindOf(class)
-    local at = class
-    while at and at ~= Module do
-        local forward, torch7 = rawget(at, 'forward'), torch7Methods(at)
-        if forward and torch7 and not rawget(at, 'compute') then
-            base.fail('%s defines both forward (PyTorch\'s way) and %s (Torch7\'s way): keep one', class.__typename,
-                rawget(at, 'updateOutput') and 'updateOutput' or 'updateGradInput or accGradParameters')
-        end
-        if rawget(at, 'compute') then return 'compute' end
-        if forward then return 'forward' end
-        if torch7 then return 'classic' end
-        at = (getmetatable(at) or {}).__index
-    end
-    base.fail('%s has no forward: define %s:forward(x)', class.__typename, class.__typename)
-end
-
-local function kind(self)
-    local class = getmetatable(self)
-    local k = kinds[class]
-    if not k then
-        k = kindOf(class)
-        kinds[class] = k
-    end
-    return k
-end
-
 -- ---- parameters ----------------------------------------------------------------------------------------------------------
-
-local function zerosLike(x)
-    local g = raw.empty(x._t.type, shapeOf(x), C.dl_device_of(x._t))
-    into.full(g, nil, 0)
-    return g
-end
 
 -- The gradient buffer of one of the module's own parameters, made if there is none.
 local function gradOf(self, name)
@@ -86,39 +47,50 @@ local function gradOf(self, name)
     return g
 end
 
+-- The gradient of a leaf and the module's gradWeight become one tensor.
+local function joinGradient(p, g)
+    local own = p.grad
+    if not own then
+        base.check(C.dl_set_grad(p._t, g._t))
+    elseif own._t.type == g._t.type and not own:isSetTo(g) then
+        g:set(own)
+    end
+end
+
 -- From now on the parameter is a leaf of autograd whose gradient is the module's gradWeight.
 local function bindParameter(self, name)
     local p = self[name]
-    if raw.isFrozen(p) or raw.isEmpty(p) or p._t.var ~= nil then return end
-    base.check(C.dl_requires_grad(p._t, 1))
-    base.check(C.dl_set_grad(p._t, gradOf(self, name)._t))
+    if raw.isFrozen(p) or raw.isEmpty(p) or C.dl_is_recorded(p._t) == 2 then return end
+    if p._t.var == nil then base.check(C.dl_requires_grad(p._t, 1)) end
+    joinGradient(p, gradOf(self, name))
 end
+
+-- _bound holds the weight that was bound (true where there is none): another one assigned later is bound in its turn.
+local function isBound(self) return rawequal(rawget(self, '_bound'), rawget(self, 'weight') or true) end
 
 local function bind(self)
     for _, name in ipairs(children.parameterNames(self)) do bindParameter(self, name) end
-    rawset(self, '_bound', true)
+    rawset(self, '_bound', rawget(self, 'weight') or true)
 end
 
 --- module:requireGradients(): decides that this module's parameters and its children's are trained with autograd. Called by
 -- model(x) and by optim's objects.
 function Module:requireGradients()
-    self:apply(function(m) if not rawget(m, '_bound') then bind(m) end end)
-    return self
+    return self:apply(function(m) if not isBound(m) then bind(m) end end)
 end
 
-local function unbind(self)
-    for _, name in ipairs(children.parameterNames(self)) do
-        local p = self[name]
-        if rawget(self, '_bound') and p._t.var ~= nil then base.check(C.dl_requires_grad(p._t, 0)) end
-    end
+-- Called by each module that runs on the user's tape: its own parameters are decided now.
+function Module:_decide()
+    if C.dl_grad_enabled() ~= 0 and not isBound(self) and not tape.isRecording() then bind(self) end
 end
 
 --- params, gradParams = module:parameters(): two arrays, or nothing if there are none.
 function Module:parameters()
     local params, grads = {}, {}
     for _, name in ipairs(children.parameterNames(self)) do
-        params[#params + 1] = self[name]
-        grads[#grads + 1] = gradOf(self, name)
+        local p, g = self[name], gradOf(self, name)
+        params[#params + 1], grads[#grads + 1] = p, g
+        raw.companion[p] = g
     end
     for _, child in children.each(self) do
         local p, g = child:parameters()
@@ -132,36 +104,10 @@ end
 
 -- ---- the autograd face ---------------------------------------------------------------------------------------------------
 
--- A classic module (Torch7's three methods) is one node of the tape.
-local function callClassic(self, input)
-    local old = C.dl_set_grad_enabled(0)
-    local ok, output = pcall(self.updateOutput, self, input)
-    C.dl_set_grad_enabled(old)
-    if not ok then error(output, 0) end
-    local outputs = tape.flatten(output)
-    for k = 1, #outputs do outputs[k] = raw.detach(outputs[k]) end
-    local params, grads = self:parameters()
-    local inputs = tape.flatten(input)
-    local nInputs = #inputs
-    for k = 1, params and #params or 0 do inputs[nInputs + k] = params[k] end
-    local function backward(gradOutputs, needs)
-        for k = 1, #gradOutputs do gradOutputs[k] = gradOutputs[k] or zerosLike(outputs[k]) end
-        local gradOutput = tape.rebuild(output, gradOutputs)
-        local result = tape.flatten(self:updateGradInput(input, gradOutput) or {})
-        local anyParam = false
-        for k = nInputs + 1, #inputs do anyParam = anyParam or needs[k] end
-        -- accGradParameters adds into gradWeight, which is the leaf's own gradient: nothing is left to hand on
-        if anyParam and grads then self:accGradParameters(input, gradOutput, 1) end
-        return result
-    end
-    if C.dl_grad_enabled() ~= 0 then autograd.record(torch.typename(self), inputs, outputs, backward) end
-    return tape.rebuild(output, outputs)
-end
-
 local callers = {
-    forward = function(self, ...) return self:forward(...) end,
+    forward = function(self, ...) return self:__forward(...) end,
     compute = function(self, ...) return self:compute(...) end,
-    classic = callClassic,
+    classic = classic.call,
 }
 
 local function checkInput(self, input)
@@ -172,7 +118,7 @@ end
 function Module:__call__(...)
     checkInput(self, (...))
     local depth = path.enter(self)
-    if not rawget(self, '_bound') and C.dl_grad_enabled() ~= 0 then bind(self) end
+    self:_decide()
     return path.leave(depth, callers[kind(self)](self, ...))
 end
 
@@ -203,19 +149,34 @@ local function segmentParameters(self)
     return params, grads
 end
 
---- output = module:forward(input): Torch7's; the result is also module.output.
-function Module:forward(input)
+-- Runs compute(input) or the user's forward(…) into a segment. Several inputs are handed to backward as a table.
+local function runRecorded(self, compute, ...)
+    local several = select('#', ...) > 1
+    local input = several and {...} or (...)
+    local depth = path.enter(self)
+    local params = segmentParameters(self)
+    local output
+    output, self._segment = tape.record(function(x)
+        if several then return compute(self, unpack(x)) end
+        return compute(self, x)
+    end, input, params)
+    return path.leave(depth, store(self, 'output', output))
+end
+
+--- output = module:forward(input): Torch7's; the result is also module.output, and not on the user's tape.
+function Module:forward(input, ...)
     checkInput(self, input)
+    -- parent.forward(self, x) in a user's forward(x): the parent's computation as part of this one
+    if path.running() == self and self.compute then return self:compute(input, ...) end
+    if select('#', ...) > 0 then return runRecorded(self, callers[kind(self)], input, ...) end
     return self:updateOutput(input)
 end
 
 function Module:updateOutput(input)
-    local depth = path.enter(self)
-    local f = callers[kind(self)]
-    local params = segmentParameters(self)
-    local output
-    output, self._segment = tape.record(function(x) return f(self, x) end, input, params)
-    return path.leave(depth, store(self, 'output', output))
+    local k = kind(self)
+    local compute = k == 'classic' and self.compute or callers[k]
+    if compute == classic.call then base.fail('%s has no updateOutput', torch.typename(self)) end
+    return runRecorded(self, compute, input)
 end
 
 local function segmentOf(self)
@@ -250,6 +211,7 @@ end
 
 --- module:accGradParameters(input, gradOutput [, scale = 1]): adds scale times the gradients into gradWeight and gradBias.
 function Module:accGradParameters(input, gradOutput, scale)
+    if kind(self) == 'classic' and not rawget(self, '_segment') then return end -- a layer without parameters leaves it out
     local _, gp, grads = run(self, input, gradOutput, false, true)
     if gp then accumulate(grads, gp, scale or 1) end
 end
@@ -364,28 +326,27 @@ end
 function Module:replace(f)
     for key, child in children.each(self) do
         local new = child:replace(f)
-        if type(key) == 'number' or rawget(self, 'modules') and self.modules[key] then
-            self.modules[key] = new
-        else
-            local array, at = tostring(key):match '^(.-)%[(%d+)%]$'
-            if array then self[array][tonumber(at)] = new else self[key] = new end
-        end
+        local array, at = tostring(key):match '^(.-)%[(%d+)%]$'
+        if array then self[array][tonumber(at)] = new else self[key] = new end
     end
     return f(self)
 end
 
--- What unbinds and binds again around operations that give parameters another storage.
+-- Calls f, which gives parameters another storage or type, with the leaves among them off the tape; then makes them leaves again.
 function Module:_rebinding(f, ...)
-    local bound = {}
+    local leaves = {}
     self:apply(function(m)
-        if rawget(m, '_bound') then
-            bound[#bound + 1] = m
-            unbind(m)
-            rawset(m, '_bound', nil)
+        for _, name in ipairs(children.parameterNames(m)) do
+            local p = m[name]
+            if C.dl_is_recorded(p._t) == 1 then
+                joinGradient(p, gradOf(m, name))
+                base.check(C.dl_requires_grad(p._t, 0))
+                leaves[#leaves + 1] = {m, name}
+            end
         end
     end)
     local results = {pcall(f, ...)}
-    for _, m in ipairs(bound) do bind(m) end
+    for _, leaf in ipairs(leaves) do bindParameter(leaf[1], leaf[2]) end
     if not results[1] then error(results[2], 0) end
     return unpack(results, 2)
 end
@@ -395,7 +356,7 @@ end
 -- One line for error messages and print.
 function Module:describe()
     local text = tostring(self)
-    return (text:match '^[^\n]*'):gsub('^nn%.', '')
+    return (text:match '^[^\n]*':gsub('^nn%.', ''):gsub(' {$', ''))
 end
 
 --- print(model): Torch7's text for built-in modules; a user's class lists (name): child.
@@ -406,6 +367,17 @@ function Module:__tostring__()
     end
     if #lines == 0 then return torch.typename(self) end
     return torch.typename(self) .. ' {\n' .. table.concat(lines, '\n') .. '\n}'
+end
+
+-- The way in which Net:forward is defined in classes of modules: Net.forward is Torch7's face, Net.__forward the user's function.
+-- parent.forward(self, x) in a subclass's forward is the parent's function.
+function Module.__define__(class, key, value)
+    if key ~= 'forward' or type(value) ~= 'function' then return value end
+    rawset(class, '__forward', value)
+    return function(self, ...)
+        if path.running() == self then return value(self, ...) end
+        return Module.forward(self, ...)
+    end
 end
 
 return Module

@@ -62,20 +62,6 @@ function Sequential:accUpdateGradParameters(input, gradOutput, lr)
     end)
 end
 
---- sequential:insert(module, k), sequential:remove(k): as Torch7's; k nil is the end.
-function Sequential:insert(module, k)
-    k = k or #self.modules + 1
-    if k > #self.modules + 1 or k < 1 then error(('index %d is outside 1..%d'):format(k, #self.modules + 1), 2) end
-    table.insert(self.modules, k, module)
-    return self
-end
-
-function Sequential:remove(k)
-    k = k or #self.modules
-    if k > #self.modules or k < 1 then error(('index %d is outside 1..%d'):format(k, #self.modules), 2) end
-    return table.remove(self.modules, k)
-end
-
 function Sequential:__tostring__()
     local lines, chain = {}, {}
     for k, module in ipairs(self.modules) do

@@ -16,7 +16,7 @@ local function copy(value, seen)
     seen[value] = result
     for key, item in pairs(value) do
         -- the tape and its decisions belong to the original
-        if key ~= '_segment' and key ~= '_bound' then rawset(result, key, copy(item, seen)) end
+        if key ~= '_segment' and key ~= '_bound' and key ~= '_call' then rawset(result, key, copy(item, seen)) end
     end
     return result
 end

@@ -45,7 +45,7 @@ function M.call(modules, first, input)
     end
     if n == 0 then return nil end
     local depth = path.enter(head)
-    if not rawget(head, '_bound') and C.dl_grad_enabled() ~= 0 then head:requireGradients() end
+    head:_decide()
     local op, a, b, c = offer(head, input)
     ins[0], ins[1], ins[2] = a._t, b._t, c and c._t or nil
     local result = raw.new()

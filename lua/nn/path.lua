@@ -20,21 +20,33 @@ function M.leave(d, ...)
     return ...
 end
 
--- The expression that leads from the outermost running module to the innermost.
-local function expression()
-    local text = 'model'
-    for d = 2, depth do
-        local step
-        for key, child in children.each(stack[d - 1]) do
-            if child == stack[d] then
-                step = key
-                break
-            end
+-- The innermost module that is running, or nil.
+function M.running() return stack[depth] end
+
+-- The name under which `holder` has the module, as an index of an expression; nil if it has not.
+local function step(holder, module)
+    for key, child in children.each(holder) do
+        if child == module then
+            if type(key) == 'number' then return ('[%d]'):format(key) end
+            return '.' .. key
         end
-        if step then text = text .. (type(step) == 'number' and ('[%d]'):format(step) or (step:match '^%[' and step or '.' .. step)) end
     end
-    return text
 end
+
+-- The expression that leads from the outermost module to the innermost. A module that is not held by the one below it on the stack
+-- is where the expression starts: what lies below was left there by an error.
+local function expression()
+    local text = ''
+    for d = depth, 2, -1 do
+        local part = step(stack[d - 1], stack[d])
+        if not part then break end
+        text = part .. text
+    end
+    return 'model' .. text
+end
+
+-- Forgets what an error has left.
+function M.reset() depth = 0 end
 
 -- Called when an error is raised: describes the innermost module and forgets the stack.
 function base.where()

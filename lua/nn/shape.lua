@@ -83,6 +83,8 @@ function Reshape:target(x)
     return self.sizes
 end
 
+function Reshape:__tostring__() return ('%s(%s)'):format(torch.typename(self), table.concat(self.sizes, 'x')) end
+
 --- nn.Flatten([startDim = 2 [, endDim = -1]]): the dimensions from start to end as one.
 local Flatten = torch.class('nn.Flatten', 'nn.Module')
 

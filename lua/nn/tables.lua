@@ -15,6 +15,18 @@ end
 
 -- ---- containers whose children run side by side ----------------------------------------------------------------------------
 
+-- Torch7's drawing of branches.
+local function drawing(self)
+    local n = #self.modules
+    local lines = {torch.typename(self) .. ' {', '  input'}
+    for k, module in ipairs(self.modules) do
+        local text = tostring(module):gsub('\n', k < n and '\n    |    ' or '\n         ')
+        lines[#lines + 1] = ('%s(%d): %s'):format(k < n and '    |`-> ' or '     `-> ', k, text)
+    end
+    lines[#lines + 1] = '     ... -> output\n}'
+    return table.concat(lines, '\n')
+end
+
 -- Defines a container from how child k's input and gradient come out of the whole's, and how results come together.
 --   input(x, k), gradOutput(self, g, k), gather(self, outputs) -> output, gradInput(self, x, grads) -> gradInput
 local function sideBySide(name, parts)
@@ -63,6 +75,7 @@ local function sideBySide(name, parts)
         backwards(self, x, g, function(m, xk, gk) return m:accUpdateGradParameters(xk, gk, lr) end)
     end
 
+    class.__tostring__ = drawing
     return class
 end
 

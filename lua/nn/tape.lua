@@ -2,8 +2,10 @@
 -- that are tensors or nested tables of tensors.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
+local ops = require 'torch.ops'
 local raw = require 'torch.raw'
 local autograd = require 'torch.autograd'
+local shapeOf = require 'torch.resize'.fullShape
 
 local C = base.C
 local isTensor = raw.isTensor
@@ -34,6 +36,16 @@ local function rebuild(value, list, at)
 end
 function M.rebuild(value, list) return (rebuild(value, list, 1)) end
 
+-- Zeros of x's shape and type, off the tape.
+function M.zerosLike(x)
+    return ops.into.full(raw.empty(x._t.type, shapeOf(x), C.dl_device_of(x._t)), nil, 0)
+end
+
+local recording = 0 -- segments that are open
+
+-- Is a segment being recorded (Torch7's face), rather than the user's tape?
+function M.isRecording() return recording > 0 end
+
 local function free(segment) C.dl_segment_free(segment) end
 
 local out = ffi.new 'dl_segment *[1]'
@@ -47,7 +59,9 @@ function M.record(f, input, params)
     local paramPointers = raw.pointers(params)
     base.check(C.dl_segment_begin(ffi.cast('const dl_tensor *const *', inPointers), proxyPointers, #inputs, paramPointers, #params, out))
     local segment = ffi.gc(out[0], free)
+    recording = recording + 1
     local ok, result = pcall(f, M.rebuild(input, proxies))
+    recording = recording - 1
     if not ok then
         C.dl_segment_end(segment, nil, 0)
         error(result, 0)

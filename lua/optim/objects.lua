@@ -60,12 +60,13 @@ local function parametersOf(what, params)
     return list
 end
 
--- A leaf with a gradient buffer. Parameters of nn modules get their gradWeight here too, through model:parameters()'s second array.
-local function bind(params, grads)
-    for k, p in ipairs(params) do
+-- Makes the parameters leaves; a module's gradWeight becomes its weight's gradient.
+local function bind(params)
+    for _, p in ipairs(params) do
         if p._t.var == nil then
             base.check(C.dl_requires_grad(p._t, 1))
-            if grads and raw.isTensor(grads[k]) then base.check(C.dl_set_grad(p._t, grads[k]._t)) end
+            local g = raw.companion[p]
+            if g and g._t.type == p._t.type then base.check(C.dl_set_grad(p._t, g._t)) end
         end
     end
 end
@@ -77,7 +78,7 @@ function Optimizer:__init(what, params, grads, options)
     self.name = what
     self.options = take('optim.' .. what, options, self.defaults)
     self.params = parametersOf('optim.' .. what, params)
-    bind(self.params, type(grads) == 'table' and #grads == #self.params and grads or nil)
+    bind(self.params)
     self.state = {}
     self.steps = raw.empty(C.DL_F32, {1}, C.dl_device_of(self.params[1]._t))
     ops.into.full(self.steps, nil, 0)
@@ -104,7 +105,10 @@ local function zeros(like)
     return ops.into.full(z, nil, 0)
 end
 
--- The state tensors `name` of the parameters that have gradients, made at first use.
+-- Has a model's conversion left this state behind in another type or on another device?
+local function isStale(x, p) return x._t.type ~= p._t.type or C.dl_device_of(x._t) ~= C.dl_device_of(p._t) end
+
+-- The state tensors `name` of the parameters that have gradients, made at first use; they follow their parameter's type and device.
 local function stateOf(self, name, active)
     local list = {}
     for k, p in ipairs(active) do
@@ -113,7 +117,8 @@ local function stateOf(self, name, active)
             own = {}
             self.state[p] = own
         end
-        own[name] = own[name] or zeros(p)
+        local x = own[name] or zeros(p)
+        own[name] = isStale(x, p) and raw.to(x, C.dl_device_of(p._t), p._t.type) or x
         list[k] = own[name]
     end
     return list
@@ -144,7 +149,11 @@ end
 function Optimizer:step(closure)
     local loss = closure and closure()
     local params, grads = active(self)
-    if #params > 0 then self:update(params, grads, self.options) end
+    if #params > 0 then
+        local device = C.dl_device_of(params[1]._t)
+        if C.dl_device_of(self.steps._t) ~= device then self.steps = raw.to(self.steps, device) end
+        self:update(params, grads, self.options)
+    end
     return loss
 end
 

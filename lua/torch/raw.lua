@@ -138,6 +138,9 @@ end
 M.markParameter, M.isParameter = mark(PARAMETER)
 M.freeze, M.isFrozen = mark(FROZEN)
 
+-- parameter -> the tensor in which its module accumulates the gradient.
+M.companion = setmetatable({}, {__mode = 'k'})
+
 function M.isEmpty(x) return x._t.storage == nil end
 
 function M.device(x) return C.dl_device_of(x._t) end

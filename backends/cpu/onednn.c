@@ -20,9 +20,13 @@
 #define EVERY_FUNCTION(F)                                                                                                      \
     F(dnnl_version)                                                                                                            \
     F(dnnl_engine_create)                                                                                                      \
-    F(dnnl_stream_create) F(dnnl_stream_wait) F(dnnl_stream_destroy) F(dnnl_primitive_desc_query)                              \
-        F(dnnl_primitive_desc_destroy) F(dnnl_primitive_create) F(dnnl_primitive_execute) F(dnnl_primitive_destroy)            \
-            F(dnnl_memory_create) F(dnnl_memory_destroy) VERSIONED(F)
+    F(dnnl_stream_create)                                                                                                      \
+    F(dnnl_stream_wait)                                                                                                        \
+    F(dnnl_stream_destroy)                                                                                                     \
+    F(dnnl_primitive_desc_query)                                                                                               \
+    F(dnnl_primitive_desc_destroy)                                                                                             \
+    F(dnnl_primitive_create)                                                                                                   \
+    F(dnnl_primitive_execute) F(dnnl_primitive_destroy) F(dnnl_memory_create) F(dnnl_memory_destroy) VERSIONED(F)
 
 #define DECLARE(NAME) __typeof__(NAME) *NAME##_;
 static struct {

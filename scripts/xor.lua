@@ -1,8 +1,8 @@
 -- xor.lua: the smallest network that needs a hidden layer, and how slowly the textbooks' recipe trains it.
 --
--- Sigmoid units, 2-3-1, binary cross entropy, plain gradient descent at 0.1: tutorials print a loss of 0.01 after 5,000 epochs. The
--- true one depends on the first weights and lies between 0.1 and ln 2 = 0.69, which is what guessing ½ for everything costs: the
--- gradient through two sigmoids is tiny, and the network sits on that plateau for thousands of epochs.
+-- Sigmoid units, 2-3-1, binary cross entropy, plain gradient descent at 0.1: tutorials print a loss of 0.01 after 5,000 epochs.
+-- The true one depends on the first weights and lies between 0.1 and ln 2 = 0.69, which is what guessing ½ for everything
+-- costs: the gradient through two sigmoids is tiny, and the network sits on that plateau for thousands of epochs.
 require 'nn'
 require 'optim'
 

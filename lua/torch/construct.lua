@@ -172,7 +172,7 @@ function F.full(...)
 end
 
 -- As x in shape, type and device.
-local function like(x) return raw.empty(x._t.type, tensor.shapeOf(x), C.dl_device_of(x._t)) end
+local function like(x) return raw.empty(x._t.type, tensor.shapeOf(x), raw.device(x)) end
 M.like = like
 for name, fill in pairs {zerosLike = Tensor.zero, onesLike = function(x) return Tensor.fill(x, 1) end,
     emptyLike = function(x) return x end, randLike = function(x) return x:uniform(0, 1) end,
@@ -222,23 +222,22 @@ local function steps(what, first, last, step)
 end
 
 sequence('range', function(list)
-    numbers('range', list, 2)
     list[3] = list[3] or 1
+    numbers('range', list, 3)
     return {math.floor(steps('range', list[1], list[2], list[3])) + 1}
 end, function(x, list) ops.into.arange(x, list[1], list[3], tensor.count(x), x._t.type) end)
 
 sequence('arange', function(list)
-    numbers('arange', list, 1)
     if #list == 1 then list[1], list[2] = 0, list[1] end
     list[3] = list[3] or 1
+    numbers('arange', list, 3)
     return {math.ceil(steps('arange', list[1], list[2], list[3]))}
 end, function(x, list) ops.into.arange(x, list[1], list[3], tensor.count(x), x._t.type) end)
 
 local function lineCount(what)
     return function(list)
         numbers(what, list, 2)
-        local n = list[3] or 100
-        if n < 1 then fail('torch.%s: the number of points must be at least 1, not %g', what, n) end
+        local n = tensor.whole(list[3] or 100, 1, 'torch.' .. what, 'the number of points')
         if n == 1 and list[1] ~= list[2] then fail('torch.%s: one point cannot reach from %g to %g', what, list[1], list[2]) end
         return {n}
     end
@@ -259,8 +258,8 @@ sequence('linspace', lineCount 'linspace', line(function(v) return v end))
 sequence('logspace', lineCount 'logspace', line(function(v) return 10 ^ v end))
 
 sequence('eye', function(list)
-    numbers('eye', list, 1)
     list[2] = list[2] or list[1]
+    numbers('eye', list, 2)
     return {list[1], list[2]}
 end, function(x, list) ops.into.eye(x, list[1], list[2], x._t.type) end)
 
@@ -272,7 +271,7 @@ function Tensor.contiguous(x) return Tensor.isContiguous(x) and x or ops.copy(x)
 -- x:copy(y): y's elements, converted; equal element counts pair whatever the shapes, else y broadcasts.
 function Tensor.copy(x, y)
     tensor.expect(y, 'copy', 2)
-    if C.dl_device_of(x._t) ~= C.dl_device_of(y._t) then y = raw.to(y, C.dl_device_of(x._t), y._t.type) end
+    if raw.device(x) ~= raw.device(y) then y = raw.to(y, raw.device(x)) end
     return ops.into.copy(x, resize.paired(y, x))
 end
 
@@ -287,7 +286,7 @@ function Tensor.to(x, first, second)
     local where, type
     for _, want in ipairs {first, second} do
         if isTensor(want) then
-            where, type = C.dl_device_of(want._t), tensor.typeOf(want)
+            where, type = raw.device(want), tensor.typeOf(want)
         elseif types.byName[want] then
             type = types.byName[want]
         elseif luaType(want) == 'string' then
@@ -296,7 +295,7 @@ function Tensor.to(x, first, second)
             fail('to: a device, a type or a tensor is expected, not a %s', class.type(want))
         end
     end
-    if (not where or where == C.dl_device_of(x._t)) and (not type or type.dtype == x._t.type) then return x end
+    if (not where or where == raw.device(x)) and (not type or type.dtype == x._t.type) then return x end
     return raw.to(x, where, type and type.dtype)
 end
 

@@ -12,11 +12,14 @@ local Tensor = tensor.Tensor
 
 local M = {}
 
+local MOST = 2 ^ 31 - 64 -- bytes of one LuaJIT object
+
 -- All elements of x in logical order as a C array (float for Half types), with their number and type.
 local function read(x)
     local type = tensor.typeOf(x)
     if type.packed then return read(raw.to(raw.detach(x), nil, C.DL_F32)) end
     local n = tensor.count(x)
+    if n * type.bytes > MOST then fail('%g elements are too many to bring into Lua', n) end
     local data = type.array(math.max(n, 1))
     if n > 0 then base.check(C.dl_tensor_read(x._t, data, n * type.bytes)) end
     return data, n, type
@@ -29,7 +32,7 @@ local function write(x, data)
     local n = tensor.count(x)
     if n == 0 then return x end
     if type.packed then
-        local wide = raw.empty(C.DL_F32, tensor.shapeOf(x), C.dl_device_of(x._t))
+        local wide = raw.empty(C.DL_F32, tensor.shapeOf(x), raw.device(x))
         base.check(C.dl_tensor_write(wide._t, data, n * 4))
         return tensor.ops.into.copy(x, wide)
     end
@@ -116,8 +119,14 @@ Tensor.tolist = Tensor.totable
 
 -- ---- loops -------------------------------------------------------------------------------------------------------------
 
+local function callable(f, what)
+    if luaType(f) ~= 'function' then fail('%s: a function is expected, not a %s', what, class.type(f)) end
+    return f
+end
+
 -- x[i] = f(x[i]) in logical order; where f returns nil the element stays.
 function Tensor.apply(x, f)
+    callable(f, 'apply')
     local data, n, type = read(x)
     for k = 0, n - 1 do
         local new = f(value(data, k, type))
@@ -135,6 +144,7 @@ end
 -- x[i] = f(x[i], y[i])
 function Tensor.map(x, y, f)
     sameCount(x, tensor.expect(y, 'map', 2), 'map')
+    callable(f, 'map')
     local data, n, type = read(x)
     local other, _, otherType = read(y)
     for k = 0, n - 1 do
@@ -148,6 +158,7 @@ end
 function Tensor.map2(x, y, z, f)
     sameCount(x, tensor.expect(y, 'map2', 2), 'map2')
     sameCount(x, tensor.expect(z, 'map2', 3), 'map2')
+    callable(f, 'map2')
     local data, n, type = read(x)
     local second, _, secondType = read(y)
     local third, _, thirdType = read(z)

@@ -50,7 +50,14 @@ function torch.isStorage(x) return storage.isStorage(x) end
 -- Methods that need nothing but the tensor are functions too.
 for _, name in ipairs {'numel', 'nElement', 'dim', 'size', 'totable', 'tolist', 'typeAs', 'fill', 'zero', 'data',
     'isContiguous', 'clone', 'contiguous', 'item'} do
-    torch[name] = torch[name] or function(x, ...) return x[name](x, ...) end
+    torch[name] = torch[name] or function(x, ...)
+        if not raw.isTensor(x) and not storage.isStorage(x) then
+            fail('%s: argument 1 must be a tensor, not %s', name, x == nil and 'nil' or 'a ' .. class.type(x))
+        end
+        local method = x[name]
+        if not method then fail('%s: a %s has no such method', name, class.type(x)) end
+        return method(x, ...)
+    end
 end
 
 -- ---- the default type --------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ end
 
 -- Of a vector: the matrix with that diagonal; of a matrix: its k-th diagonal.
 F.diag = result.first(function(x, k)
-    k = k or 0
+    k = tensor.whole(k or 0, -math.huge, 'diag', 'the diagonal')
     local n = dim(tensor.expect(x, 'diag', 1))
     if n == 1 then return diagonalMatrix(x, k) end
     if n ~= 2 then fail('diag: a vector or a matrix is expected, not size %s', tensor.shapeText(x)) end

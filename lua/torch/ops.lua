@@ -59,7 +59,10 @@ local function setInts(slot, values)
     local array = scratch.lists[slot]
     local n = values and #values or 0
     if n > LIST_CAPACITY then base.fail('a list of at most %d numbers, not %d', LIST_CAPACITY, n) end
-    for k = 1, n do array[k - 1] = values[k] end
+    for k = 1, n do
+        if type(values[k]) ~= 'number' then base.fail('element %d of a list of numbers is a %s', k, type(values[k])) end
+        array[k - 1] = values[k]
+    end
     scratch.kind[4 * slot] = C.DL_ATTR_INTS
     scratch.kind[4 * slot + 1] = n
     scratch.list[2 * slot + 1] = array
@@ -71,14 +74,22 @@ local function setString(slot, value)
     ffi.cast('const char **', attr)[2 * slot + 1] = value
 end
 
-scratch.setScalar, scratch.setInts, scratch.setString = setScalar, setInts, setString
-
 local function describe(value)
     if isTensor(value) then return 'a tensor' end
     return value == nil and 'nothing' or 'a ' .. type(value)
 end
 
 local function badTensor(op, name, value) base.fail('%s: %s must be a tensor, not %s', op, name, describe(value)) end
+
+-- int64 cdata count as numbers.
+local function isNumber(value)
+    return type(value) == 'number' or type(value) == 'cdata' and (ffi.istype('int64_t', value) or ffi.istype('uint64_t', value))
+end
+
+local function badNumber(op, name, value) base.fail('%s: %s must be a number, not %s', op, name, describe(value)) end
+
+scratch.setScalar, scratch.setInts, scratch.setString = setScalar, setInts, setString
+scratch.isNumber, scratch.badNumber = isNumber, badNumber
 
 local retrying = false
 
@@ -117,25 +128,21 @@ end
 
 -- ---- code --------------------------------------------------------------------------------------------------------------
 
+-- How a value of each attribute type gets into its slot: VAR its variable, AT and KIND places in the views of attr.
 local setters = {
-    int = 'int[%d] = %s\nkind[%d] = INT',
-    dtype = 'int[%d] = %s\nkind[%d] = INT',
-    float = 'float[%d] = %s\nkind[%d] = FLOAT',
+    int = 'int[AT] = isNumber(VAR) and VAR or badNumber(NAME, "ARG", VAR); kind[KIND] = INT',
+    float = 'float[AT] = isNumber(VAR) and VAR or badNumber(NAME, "ARG", VAR); kind[KIND] = FLOAT',
+    bool = 'int[AT] = (VAR and VAR ~= 0) and 1 or 0; kind[KIND] = INT',
+    Scalar = 'setScalar(SLOT, isNumber(VAR) and VAR or badNumber(NAME, "ARG", VAR))',
+    string = 'setString(SLOT, VAR)',
 }
+setters.dtype = setters.int
 
-local function attributeCode(slot, name, kind)
-    local set
-    if kind == 'int[]' then return ('setInts(%d, %s)\n'):format(slot, name) end
-    if kind == 'Scalar' then
-        set = ('setScalar(%d, %s)'):format(slot, name)
-    elseif kind == 'string' then
-        set = ('setString(%d, %s)'):format(slot, name)
-    elseif kind == 'bool' then
-        set = ('int[%d] = (%s and %s ~= 0) and 1 or 0\nkind[%d] = INT'):format(2 * slot + 1, name, name, 4 * slot)
-    else
-        set = setters[kind]:format(2 * slot + 1, name, 4 * slot)
-    end
-    return ('if %s == nil then kind[%d] = NONE else %s end\n'):format(name, 4 * slot, (set:gsub('\n', '; ')))
+local function attributeCode(slot, attribute)
+    if attribute.kind == 'int[]' then return ('setInts(%d, %s)\n'):format(slot, attribute.var) end
+    local set = 'if VAR == nil then kind[KIND] = NONE else ' .. setters[attribute.kind] .. ' end\n'
+    local places = {VAR = attribute.var, ARG = attribute.name, SLOT = slot, AT = 2 * slot + 1, KIND = 4 * slot}
+    return (set:gsub('%u+', places))
 end
 
 -- Statements that put the inputs into ins[]; their number as an expression.
@@ -174,7 +181,7 @@ end
 
 local prologue = [[
 local NAME, ID, C, call, new, isTensor, badTensor, failed, pressed, reserve, s = ...
-local setScalar, setInts, setString = s.setScalar, s.setInts, s.setString
+local setScalar, setInts, setString, isNumber, badNumber = s.setScalar, s.setInts, s.setString, s.isNumber, s.badNumber
 local NONE, INT, FLOAT = C.DL_ATTR_NONE, C.DL_ATTR_INT, C.DL_ATTR_FLOAT
 local attr, kind, int, float, outs, ins, bell = s.attr, s.kind, s.int, s.float, s.outs, s.ins, C.dl_memory_pressure()
 local self
@@ -192,7 +199,7 @@ local function source(op, into)
     local inputs, n = inputCode(op)
     body[#body + 1] = inputs
     for k = 1, op.outputs do body[#body + 1] = ('outs[%d] = r%d._t\n'):format(k - 1, k) end
-    for k, attribute in ipairs(op.attributes) do body[#body + 1] = attributeCode(k - 1, attribute.var, attribute.kind) end
+    for k, attribute in ipairs(op.attributes) do body[#body + 1] = attributeCode(k - 1, attribute) end
     local list = parameters(op, into and results or {})
     body[#body + 1] = ('local status = call(ID, ins, %s, outs, %d, attr, %d)\n'):format(n, op.outputs, #op.attributes)
     body[#body + 1] = ('if status ~= 0 then return failed(status, self%s) end\n'):format(list == '' and '' or ', ' .. list)

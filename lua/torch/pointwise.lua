@@ -21,6 +21,8 @@ M.functions = F
 
 -- res as an output for a pointwise call on x: x's size if res is another tensor.
 local function target(res, x)
+    raw.descriptor(res)
+    raw.descriptor(x)
     if res ~= x then resize.to(res, resize.fullShape(x)) end
     return res
 end
@@ -38,7 +40,7 @@ local unary = {
 -- x:name([source]), torch.name([res,] x), for an op of one tensor; further arguments are the op's attributes.
 local function defineUnary(name, op)
     local function run(res, x, ...)
-        if not isTensor(x) then return into[op](res, res, x, ...) end
+        if not isTensor(x) then return into[op](tensor.expect(res, name, 1), res, x, ...) end
         return into[op](target(res, x), x, ...)
     end
     Tensor[name] = run

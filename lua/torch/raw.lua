@@ -24,6 +24,13 @@ M.new = new
 
 function M.isTensor(x) return ffi.istype(tensorType, x) end
 
+-- x's descriptor; an error for anything but a tensor (a string's or table's x._t would be NULL for C).
+local function descriptor(x)
+    if ffi.istype(tensorType, x) then return x._t end
+    base.fail('a tensor is expected, not %s', x == nil and 'nil' or 'a ' .. type(x))
+end
+M.descriptor = descriptor
+
 -- Runs after a collection: drops what the collected tapes kept in Lua; returns how many nodes went. Set by autograd.lua.
 M.drain = function() return 0 end
 
@@ -72,21 +79,22 @@ end
 
 function M.alias(x)
     local y = new()
-    base.check(C.dl_tensor_alias(y._t, x._t))
+    base.check(C.dl_tensor_alias(y._t, descriptor(x)))
     return y
 end
 
 -- A tensor that shares x's storage and is not on the tape.
 function M.detach(x)
     local y = new()
-    base.check(C.dl_tensor_detach(y._t, x._t))
+    base.check(C.dl_tensor_detach(y._t, descriptor(x)))
     return y
 end
 
 -- A copy on another device (nil: the same) in another dtype.
 function M.to(x, device, dtype)
     local y = new()
-    M.allocating(C.dl_tensor_to, y._t, x._t, device or C.dl_device_of(x._t), dtype or x._t.type)
+    local t = descriptor(x)
+    M.allocating(C.dl_tensor_to, y._t, t, device or C.dl_device_of(t), dtype or t.type)
     return y
 end
 
@@ -107,7 +115,7 @@ local pointerArray, inputArray = ffi.typeof 'dl_tensor *[?]', ffi.typeof 'const 
 
 local function fill(array, tensors, n)
     for k = 1, n do
-        if tensors[k] then array[k - 1] = tensors[k]._t end
+        if tensors[k] then array[k - 1] = descriptor(tensors[k]) end
     end
     return array, n
 end
@@ -143,6 +151,6 @@ M.companion = setmetatable({}, {__mode = 'k'})
 
 function M.isEmpty(x) return x._t.storage == nil end
 
-function M.device(x) return C.dl_device_of(x._t) end
+function M.device(x) return C.dl_device_of(descriptor(x)) end
 
 return M

@@ -13,8 +13,9 @@ local M = {}
 
 -- Makes x another view: of what y sees.
 local function become(x, y)
-    C.dl_tensor_clear(x._t)
-    base.check(C.dl_tensor_alias(x._t, y._t))
+    local t, of = raw.descriptor(x), raw.descriptor(y)
+    C.dl_tensor_clear(t)
+    base.check(C.dl_tensor_alias(t, of))
     return x
 end
 M.become = become
@@ -27,6 +28,10 @@ end
 
 -- x:resize: the same storage, from the same offset, contiguous under the new sizes (a Lua array); it grows where it must.
 function M.to(x, sizes)
+    raw.descriptor(x)
+    for k = 1, #sizes do
+        if type(sizes[k]) ~= 'number' then fail('size %d must be a number, not a %s', k, type(sizes[k])) end
+    end
     if #sizes == 0 then sizes = {0} end
     if hasSizes(x, sizes) then return x end
     if C.dl_is_recorded(x._t) == 2 then fail('resize: the tensor is the result of a recorded call; reshape or clone it') end
@@ -53,8 +58,8 @@ end
 
 -- Sizes of x as the library has them, zero sizes included.
 local function fullShape(x)
-    local out = {}
-    for k = 1, x._t.ndim do out[k] = tonumber(x._t.shape[k - 1]) end
+    local out, t = {}, raw.descriptor(x)
+    for k = 1, t.ndim do out[k] = tonumber(t.shape[k - 1]) end
     return out
 end
 M.fullShape = fullShape

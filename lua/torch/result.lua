@@ -7,6 +7,8 @@ local M = {}
 
 -- Puts y's elements into res, which takes y's shape and keeps its own type and storage. Returns res.
 function M.store(res, y)
+    raw.descriptor(res)
+    raw.descriptor(y)
     if res._t.type == y._t.type and res._t.ndim == 1 and res._t.shape[0] == 0 then return resize.become(res, y) end
     if y._t.ndim == 0 then return ops.into.copy(res:resizeAs(y), y) end
     return ops.into.copy(resize.to(res, resize.fullShape(y)), y)

@@ -42,8 +42,9 @@ end
 
 -- The storage behind a tensor, as a storage of the tensor's type.
 function M.of(x)
-    C.dl_storage_retain(x._t.storage)
-    return wrap(x._t.storage, types.byDtype[x._t.type])
+    local t = raw.descriptor(x)
+    C.dl_storage_retain(t.storage)
+    return wrap(t.storage, types.byDtype[t.type])
 end
 
 function M.cpu()
@@ -83,6 +84,7 @@ local function get(s, k)
 end
 
 local function set(s, k, value)
+    if luaType(k) ~= 'number' or luaType(value) ~= 'number' then fail('a storage holds numbers under indices from 1') end
     local data, n = elements(s)
     if k < 1 or k > n then fail('storage index %s is out of range: it has %d elements, from 1', tostring(k), n) end
     refusePacked(s)
@@ -100,6 +102,7 @@ Storage.__len__ = Storage.size
 
 function Storage.fill(s, value)
     refusePacked(s)
+    if luaType(value) ~= 'number' then fail('fill: a number is expected, not a %s', class.type(value)) end
     local data, n = elements(s)
     for k = 0, n - 1 do data[k] = value end
     return s
@@ -118,6 +121,7 @@ function Storage.copy(s, from)
 end
 
 function Storage.resize(s, n)
+    if luaType(n) ~= 'number' or n < 0 then fail('resize: a size of at least 0 is expected, not %s', tostring(n)) end
     if isSizes(s) then
         if n > C.DL_MAX_DIMS then fail("a size()'s storage holds at most %d numbers", C.DL_MAX_DIMS) end
         s._n = n
@@ -168,8 +172,7 @@ function M.construct(type, what, offset, size)
     if luaType(what) ~= 'table' then fail('%s: a size, a table or a storage is expected', type.storageName) end
     local s = M.new(type, #what)
     if type.packed then return s end
-    local data = elements(s)
-    for k = 1, #what do data[k - 1] = what[k] end
+    for k = 1, #what do set(s, k, what[k]) end
     return s
 end
 
@@ -217,10 +220,13 @@ ffi.metatype(sizesType, metatable)
 
 -- A Lua array of the integers given as (2, 3), ({2, 3}) or (LongStorage).
 function M.integers(first, ...)
-    if luaType(first) == 'number' then return {first, ...} end
-    if isStorage(first) then return Storage.totable(first) end
     if first == nil then return {} end
+    if isStorage(first) then return Storage.totable(first) end
+    if luaType(first) == 'number' then first = {first, ...} end
     if luaType(first) ~= 'table' then fail('sizes must be numbers, a table or a LongStorage, not a %s', class.type(first)) end
+    for k = 1, #first do
+        if luaType(first[k]) ~= 'number' then fail('size %d must be a number, not a %s', k, class.type(first[k])) end
+    end
     return first
 end
 

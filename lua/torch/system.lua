@@ -47,7 +47,7 @@ end
 
 -- Waits for all work on the device of x, or on the default device.
 function F.synchronize(x)
-    base.check(C.dl_synchronize(x and C.dl_device_of(x._t) or C.dl_default_device()))
+    base.check(C.dl_synchronize(x and raw.device(x) or C.dl_default_device()))
 end
 
 -- What the caching allocators hold, in bytes and blocks: liveBytes, cachedBytes, peakBytes, allocations …

@@ -70,9 +70,12 @@ F.noGrad, F.enableGrad = withRecording(0), withRecording(1)
 
 -- ---- backward ----------------------------------------------------------------------------------------------------------
 
-local function list(x)
+local function list(x, what)
     if isTensor(x) then return {x} end
-    return x
+    if x ~= nil and luaType(x) ~= 'table' then
+        fail('%s: a tensor or an array of tensors is expected, not a %s', what, class.type(x))
+    end
+    return x or {}
 end
 
 local function flagsOf(what, given)
@@ -86,7 +89,7 @@ local function gradientsFor(roots, gradients, what)
     for k = 1, #roots do
         local root = tensor.expect(roots[k], what, 1)
         if C.dl_is_recorded(root._t) == 0 then fail('%s: %s', what, hints.notOnTape) end
-        local g = gradients and gradients[k] or false
+        local g = gradients[k] or false
         if g and not tensor.sameShape(g, root) then
             fail('%s: the gradient has size %s, its tensor %s', what, tensor.shapeText(g), tensor.shapeText(root))
         end
@@ -110,8 +113,8 @@ end
 
 -- Adds the gradients of roots (a tensor or an array) into the leaves' grad.
 function F.backward(roots, gradients, given)
-    roots = list(roots)
-    autograd.drive(begin('backward', roots, list(gradients), nil, flagsOf('backward', given)), 0)
+    roots = list(roots, 'backward')
+    autograd.drive(begin('backward', roots, list(gradients, 'backward'), nil, flagsOf('backward', given)), 0)
 end
 
 function Tensor.backward(x, gradient, given)
@@ -127,8 +130,8 @@ end
 
 -- The gradients of roots towards targets, as tensors (nil where there is no influence); leaves' grad stays as it is.
 function F.grad(roots, targets, gradients, given)
-    roots, targets = list(roots), list(targets)
-    local run = begin('torch.grad', roots, list(gradients), targets, flagsOf('torch.grad', given))
+    roots, targets = list(roots, 'torch.grad'), list(targets, 'torch.grad')
+    local run = begin('torch.grad', roots, list(gradients, 'torch.grad'), targets, flagsOf('torch.grad', given))
     local outs = autograd.drive(run, #targets)
     local results = {}
     for k = 1, #targets do results[k] = not raw.isEmpty(outs[k]) and outs[k] or nil end

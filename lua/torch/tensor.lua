@@ -11,7 +11,7 @@ local types = require 'torch.types'
 
 local C = base.C
 local fail = base.fail
-local isTensor = raw.isTensor
+local isTensor, descriptor = raw.isTensor, raw.descriptor
 local luaType = type
 
 local Tensor = {}      -- methods of every tensor type
@@ -26,14 +26,14 @@ local M = {Tensor = Tensor, classes = classes, fields = fields, operators = oper
 
 -- Torch7 knows no zero sizes: a vector of no elements is "a tensor with no dimension".
 local function dim(x)
-    local t = x._t
+    local t = descriptor(x)
     local n = t.ndim
     if n == 1 and t.shape[0] == 0 then return 0 end
     return n
 end
 M.dim = dim
 
-local function count(x) return tonumber(C.dl_tensor_count(x._t)) end
+local function count(x) return tonumber(C.dl_tensor_count(descriptor(x))) end
 M.count = count
 
 -- A dimension from 1, or from -1 for the last, as the library's 0-based one. n: how many there are.
@@ -41,12 +41,12 @@ function M.dimension(d, n, what)
     if luaType(d) ~= 'number' then fail('%s: a dimension must be a number, not a %s', what, class.type(d)) end
     if d == 0 then fail('%s: dimensions start at 1 (and -1 is the last); 0 is none', what) end
     local k = d < 0 and n + d or d - 1
-    if k < 0 or k >= n then fail('%s: dimension %d is out of range: the tensor has %d', what, d, n) end
+    if not (k >= 0 and k < n and k % 1 == 0) then fail('%s: dimension %g is out of range: the tensor has %d', what, d, n) end
     return k
 end
 
 function M.sameShape(a, b)
-    local s, t = a._t, b._t
+    local s, t = descriptor(a), descriptor(b)
     if s.ndim ~= t.ndim then return false end
     for k = 0, s.ndim - 1 do
         if s.shape[k] ~= t.shape[k] then return false end
@@ -63,12 +63,18 @@ end
 
 function M.shapeText(x) return dim(x) == 0 and 'no dimension' or table.concat(M.shapeOf(x), 'x') end
 
-function M.typeOf(x) return types.byDtype[x._t.type] end
+function M.typeOf(x) return types.byDtype[descriptor(x).type] end
 
 -- The tensor argument number k of `what`, or an error.
 function M.expect(x, what, k)
     if isTensor(x) then return x end
     fail('%s: argument %d must be a tensor, not %s', what, k, x == nil and 'nil' or 'a ' .. class.type(x))
+end
+
+-- A whole number of at least `least`, or an error.
+function M.whole(value, least, what, name)
+    if luaType(value) == 'number' and value >= least and value % 1 == 0 then return value end
+    fail('%s: %s must be a whole number of at least %d, not %s', what, name, least, tostring(value))
 end
 
 -- ---- numbers -----------------------------------------------------------------------------------------------------------
@@ -123,7 +129,7 @@ end
 
 function Tensor.storage(x) return storage.of(x) end
 function Tensor.storageOffset(x) return tonumber(x._t.byte_offset) / types.byDtype[x._t.type].bytes + 1 end
-function Tensor.isContiguous(x) return C.dl_tensor_contiguous(x._t) ~= 0 end
+function Tensor.isContiguous(x) return C.dl_tensor_contiguous(descriptor(x)) ~= 0 end
 function Tensor.isSameSizeAs(x, y) return M.sameShape(x, M.expect(y, 'isSameSizeAs', 2)) end
 function Tensor.elementSize(x) return types.byDtype[x._t.type].bytes end
 
@@ -136,6 +142,7 @@ end
 
 -- Does x see the same elements as y: same storage, offset, sizes and strides?
 function Tensor.isSetTo(x, y)
+    M.expect(y, 'isSetTo', 2)
     local s, t = x._t, y._t
     if s.storage ~= t.storage or s.byte_offset ~= t.byte_offset or not M.sameShape(x, y) then return false end
     for k = 0, s.ndim - 1 do if s.strides[k] ~= t.strides[k] then return false end end
@@ -144,12 +151,12 @@ end
 
 -- The address of the first element (a typed pointer). From then on the tensor counts as written before every use.
 function Tensor.data(x)
-    local data = C.dl_tensor_data(x._t)
+    local data = C.dl_tensor_data(descriptor(x))
     if data == nil and count(x) > 0 then fail('data: this tensor is on %s; copy it to the CPU first', Tensor.device(x)) end
     return ffi.cast(types.byDtype[x._t.type].pointer, data)
 end
 function Tensor.cdata(x) return x._t end
-function Tensor.device(x) return ffi.string(C.dl_device_name(C.dl_device_of(x._t))) end
+function Tensor.device(x) return ffi.string(C.dl_device_name(raw.device(x))) end
 function Tensor.item(x)
     if count(x) ~= 1 then fail('item: the tensor has %d elements, not one', count(x)) end
     return M.item(x)

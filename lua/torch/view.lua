@@ -20,6 +20,7 @@ local function dimension(x, d, what) return tensor.dimension(d, dim(x), what) en
 -- Index i (from 1, or from -1) of dimension d (from 0).
 local function at(x, d, i, what)
     local n = tonumber(x._t.shape[d])
+    if luaType(i) ~= 'number' or i % 1 ~= 0 then fail('%s: an index must be a whole number, not %s', what, tostring(i)) end
     if i == 0 then fail('%s: indices start at 1 (and -1 is the last); 0 is none', what) end
     local k = i < 0 and n + i or i - 1
     if k < 0 or k >= n then fail('%s: index %d is out of range: dimension %d has size %d', what, i, d + 1, n) end
@@ -35,8 +36,9 @@ end
 function Tensor.narrow(x, d, first, size)
     d = dimension(x, d, 'narrow')
     local start = at(x, d, first, 'narrow')
+    tensor.whole(size, 1, 'narrow', 'the size')
     local n = tonumber(x._t.shape[d])
-    if size < 1 or start + size > n then
+    if start + size > n then
         fail('narrow: %d elements from index %d are out of range: dimension %d has size %d', size, first, d + 1, n)
     end
     return ops.slice(x, d, start, size)
@@ -179,7 +181,9 @@ end
 
 function Tensor.unfold(x, d, size, step)
     d = dimension(x, d, 'unfold')
-    if size > tonumber(x._t.shape[d]) or size < 1 or step < 1 then
+    tensor.whole(size, 1, 'unfold', 'the size')
+    tensor.whole(step, 1, 'unfold', 'the step')
+    if size > tonumber(x._t.shape[d]) then
         fail('unfold: windows of %d, %d apart, do not fit dimension %d of size %d', size, step, d + 1, tonumber(x._t.shape[d]))
     end
     return ops.unfold(x, d, size, step)
@@ -208,7 +212,7 @@ end
 
 -- A table of pieces of `size` along dimension d (the first); the last may be shorter. With a table first: that is filled.
 function Tensor.split(x, size, d)
-    if luaType(size) ~= 'number' or size < 1 then fail('split: the size of a piece must be at least 1') end
+    tensor.whole(size, 1, 'split', 'the size of a piece')
     d = dimension(x, d or 1, 'split')
     local n, out = tonumber(x._t.shape[d]), {}
     for start = 0, n - 1, size do out[#out + 1] = ops.slice(x, d, start, math.min(size, n - start)) end
@@ -217,8 +221,9 @@ end
 
 -- n pieces of equal size; the last may be shorter.
 function Tensor.chunk(x, n, d)
-    if luaType(n) ~= 'number' or n < 1 then fail('chunk: the number of pieces must be at least 1') end
-    return Tensor.split(x, math.ceil(tonumber(x._t.shape[dimension(x, d or 1, 'chunk')]) / n), d)
+    tensor.whole(n, 1, 'chunk', 'the number of pieces')
+    local size = tonumber(x._t.shape[dimension(x, d or 1, 'chunk')])
+    return Tensor.split(x, math.max(math.ceil(size / n), 1), d)
 end
 
 -- torch.split([result table,] x, size [, d])

@@ -28,6 +28,7 @@ describe('errors', function()
     end)
 
     it('memory that is not there is an error, not an abort', function()
+        assert.error_matches(function() return tostring(torch.ones(1):expand(2 ^ 40)) end, 'too many')
         assert.has_error(function() torch.Tensor(2 ^ 40, 2 ^ 10) end)
         assert.has_error(function() torch.Tensor(2 ^ 62, 4) end)
         assert.equal(3, torch.ones(3):sum())

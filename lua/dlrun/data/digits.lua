@@ -150,15 +150,15 @@ local warp = ffi.new 'double[12]'
 local function place(strokes)
     local n = 0
     for _, stroke in ipairs(strokes) do
-        local dx, dy = uniform(-.025, .025), uniform(-.025, .025)
+        local dx, dy = uniform(-.04, .04), uniform(-.04, .04)
         for k = 1, #stroke, 2 do
             px[n], py[n], pen[n] = stroke[k] - .5 + dx, stroke[k + 1] - .5 + dy, k > 1 and 1 or 0
             n = n + 1
         end
     end
-    for k = 0, 11 do warp[k] = k % 3 == 0 and uniform(-.07, .07) or uniform(-pi, pi) end
-    local angle, shear = uniform(-.22, .22), uniform(-.38, .22)
-    local wide, high = uniform(.72, 1.2), uniform(.9, 1.08)
+    for k = 0, 11 do warp[k] = k % 3 == 0 and uniform(-.1, .1) or uniform(-pi, pi) end
+    local angle, shear = uniform(-.3, .3), uniform(-.45, .3)
+    local wide, high = uniform(.65, 1.25), uniform(.85, 1.1)
     local c, s = cos(angle), sin(angle)
     for k = 0, n - 1 do
         local x, y = px[k], py[k]

@@ -22,37 +22,32 @@ names() { printf '%s\n' "$1" | cut -f1 | tr '\n' ' '; }
 
 required=$(missing required)
 optional=$(missing optional)
-have_apt() { command -v apt-get >/dev/null 2>&1; }
-
-# An optional package is offered by some releases only; one that is not is no reason to ask again.
-if have_apt && [ -n "$optional" ]; then
-    optional=$(printf '%s\n' "$optional" | while IFS= read -r line; do
-        apt-cache show "${line%%	*}" >/dev/null 2>&1 && printf '%s\n' "$line" || true
-    done)
-fi
 [ -n "$required$optional" ] || exit 0
 
 echo "Missing packages:"
 printf '%s\n' "$required" "$optional" | sed '/^$/d' | expand -t 22 | sed 's/^/  /'
 
-if ! have_apt; then
+# Without a way to install them: fatal only if a required one is missing.
+give_up() {
     [ -n "$required" ] || exit 0
-    echo "There is no apt-get here: install what these Debian packages hold, then run make again."
+    echo "$1"
     exit 1
-fi
+}
+command -v apt-get >/dev/null 2>&1 ||
+    give_up "There is no apt-get here: install what these Debian packages hold, then run make again."
 sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
-if [ -n "$sudo" ] && ! command -v sudo >/dev/null 2>&1; then
-    [ -n "$required" ] || exit 0
-    echo "Neither root nor sudo: as root run  apt-get install $(names "$required")"
-    exit 1
+if [ "$(id -u)" != 0 ]; then
+    sudo=sudo
+    command -v sudo >/dev/null 2>&1 || give_up "Neither root nor sudo: as root run  apt-get install $(names "$required")"
 fi
+
 echo "Installing them with apt-get."
 export DEBIAN_FRONTEND=noninteractive
+install="$sudo apt-get install -y -qq --no-install-recommends"
 $sudo apt-get update -qq || true
 # shellcheck disable=SC2046
-[ -z "$required" ] || $sudo apt-get install -y -qq --no-install-recommends $(names "$required")
+[ -z "$required" ] || $install $(names "$required")
 for package in $(names "$optional"); do
-    $sudo apt-get install -y -qq --no-install-recommends "$package" || echo "$package is not to be had here; going on without it."
+    $install "$package" || echo "$package is not to be had here; going on without it."
 done
 [ -z "$(missing required)" ] || { echo "Still missing: $(names "$(missing required)")"; exit 1; }

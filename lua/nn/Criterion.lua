@@ -3,10 +3,11 @@
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
-local shapeOf = require 'torch.resize'.fullShape
+local autograd = require 'torch.autograd'
 local children = require 'nn.children'
 local tape = require 'nn.tape'
 
+local C = base.C
 local isTensor = raw.isTensor
 
 local Criterion = torch.class 'nn.Criterion'
@@ -34,13 +35,15 @@ end
 -- A classic criterion is one node of the tape.
 local function callClassic(self, input, target)
     if self.updateOutput == Criterion.updateOutput then noCompute(self) end
-    local value = self:updateOutput(input, target)
+    local value = torch.noGrad(self.updateOutput, self, input, target)
     local loss = isTensor(value) and value or torch.tensor(value)
     local inputs = tape.flatten(input)
-    require 'torch.autograd'.record(torch.typename(self), inputs, {loss}, function(grads)
-        local gi = tape.flatten(self:updateGradInput(input, target))
-        for k = 1, #gi do gi[k] = ops.mul(gi[k], grads[1]) end
-        return gi
+    autograd.record(torch.typename(self), inputs, {loss}, function(grads)
+        return torch.noGrad(function()
+            local gi = tape.flatten(self:updateGradInput(input, target))
+            for k = 1, #gi do gi[k] = ops.mul(gi[k], grads[1]) end
+            return gi
+        end)
     end)
     return loss
 end
@@ -58,11 +61,18 @@ function Criterion:forward(input, target)
     return self:updateOutput(input, target)
 end
 
+-- A number that changes when the target's tensors are written.
+local function versions(target)
+    local total = 0
+    for _, t in ipairs(tape.flatten(target)) do total = total + tonumber(C.dl_storage_version(t._t.storage)) end
+    return total
+end
+
 function Criterion:updateOutput(input, target)
     if isClassic(self) then noCompute(self) end
     local loss
     loss, self._segment = tape.record(function(x) return self:compute(x, target) end, input, {})
-    self._target = target
+    self._target, self._versions = target, versions(target)
     self.output = loss:item()
     return self.output
 end
@@ -78,16 +88,15 @@ local function one() return ops.full({}, 1) end
 function Criterion:updateGradInput(input, target)
     local segment = rawget(self, '_segment')
     -- a segment belongs to one target: Torch7 may be asked for the gradient of another, or without a forward
-    if not segment or self._target ~= target then
+    if not segment or not rawequal(self._target, target) or self._versions ~= versions(target) then
         self:updateOutput(input, target)
         segment = self._segment
     end
     local grads = tape.backward(segment, input, {}, one(), true, false)
     local inputs = tape.flatten(input)
-    for k = 1, #inputs do grads[k] = grads[k] or ops.full(shapeOf(inputs[k]), 0) end
+    for k = 1, #inputs do grads[k] = grads[k] or tape.zerosLike(inputs[k]) end
     local result = tape.rebuild(input, grads)
-    if isTensor(result) and isTensor(self.gradInput) then self.gradInput:set(result) else self.gradInput = result end
-    return self.gradInput
+    return tape.store(self, 'gradInput', result)
 end
 
 function Criterion:type(type_, cache)

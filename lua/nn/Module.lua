@@ -16,7 +16,7 @@ local tape = require 'nn.tape'
 
 local C = base.C
 local isTensor, into = raw.isTensor, ops.into
-local kind, zerosLike = kinds.of, tape.zerosLike
+local kind, store, zerosLike = kinds.of, tape.store, tape.zerosLike
 
 local Module = torch.class 'nn.Module'
 Module.__isModule = true
@@ -123,17 +123,6 @@ function Module:__call__(...)
 end
 
 -- ---- the Torch7 face -----------------------------------------------------------------------------------------------------
-
--- Puts a result into a field that keeps its identity, as Torch7's reused output tensors do.
-local function store(self, field, value)
-    local old = rawget(self, field)
-    if isTensor(value) and isTensor(old) and old ~= value and old._t.type == value._t.type then
-        old:set(value)
-        return old
-    end
-    rawset(self, field, value)
-    return value
-end
 
 -- The tensors whose gradients this module accumulates: its own parameters; of a module written in PyTorch's way, all below it.
 local function segmentParameters(self)

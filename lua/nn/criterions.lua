@@ -3,6 +3,8 @@ local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
 local shapeOf = require 'torch.resize'.fullShape
 local raw = require 'torch.raw'
+local take = require 'torch.options'.take
+local hints = require 'dlrun.hints'
 
 local C = base.C
 local isTensor = raw.isTensor
@@ -15,9 +17,7 @@ local reductions = {none = 0, mean = 1, sum = 2}
 local function configure(self, first, sizeAverage, allowed)
     local options = {}
     if type(first) == 'table' then options = first else options.weight = first end
-    for key in pairs(options) do
-        if not allowed[key] then base.fail('%s has no option %q; there are: %s', torch.typename(self), tostring(key), allowed.names) end
-    end
+    take(torch.typename(self), options, allowed)
     self.weights = options.weight
     self.sizeAverage = sizeAverage ~= false
     self.reduction = options.reduction or (sizeAverage == false and 'sum' or 'mean')
@@ -26,12 +26,6 @@ local function configure(self, first, sizeAverage, allowed)
     end
     self.ignoreIndex = options.ignoreIndex
     self.labelSmoothing = options.labelSmoothing or 0
-end
-
-local function allow(...)
-    local set = {names = table.concat({...}, ', ')}
-    for _, name in ipairs {...} do set[name] = true end
-    return set
 end
 
 -- Torch7's scripts switch sizeAverage after construction.
@@ -47,6 +41,15 @@ local function reduce(self, losses)
 end
 
 -- ---- classes -----------------------------------------------------------------------------------------------------------------
+
+-- The target in the input's shape and type; a number stands for a tensor of one element.
+local function likeInput(input, target)
+    if type(target) == 'number' then return ops.full(shapeOf(input), target, input._t.type) end
+    if target._t.type ~= input._t.type then target = ops.copy(target, input._t.type) end
+    local same = target._t.ndim == input._t.ndim
+    for d = 0, same and input._t.ndim - 1 or -1 do same = same and target._t.shape[d] == input._t.shape[d] end
+    return same and target or ops.reshape(target, shapeOf(input))
+end
 
 -- Labels 1..C as the library's 0..C-1. A number stands for one sample.
 local function zeroBased(target, input)
@@ -74,7 +77,7 @@ local function ignored(self) return self.ignoreIndex and self.ignoreIndex - 1 or
 --- nn.ClassNLLCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=}: minus the log probability of the label. Input
 -- (N, C) or (C) log probabilities, as LogSoftMax gives; target labels 1..C.
 local ClassNLL, parent = torch.class('nn.ClassNLLCriterion', 'nn.Criterion')
-local nllOptions = allow('weight', 'reduction', 'ignoreIndex')
+local nllOptions = {'weight', 'reduction', 'ignoreIndex'}
 
 function ClassNLL:__init(weights, sizeAverage, ignoreIndex)
     parent.__init(self)
@@ -86,23 +89,26 @@ function ClassNLL:compute(input, target)
     return (ops.nll_loss(input, zeroBased(target, input), self.weights, reductions[reductionOf(self)], ignored(self)))
 end
 
-local warned = false
+local calls, warned = 0, false
 
--- Softmax before cross entropy trains, badly. Looked at once per process, on the first call that has more than one class.
+-- Softmax before cross entropy trains, badly. One row of calls 1, 2, 4, 8, … is looked at, until one warning was given.
 local function warnProbabilities(input)
-    if warned or input._t.ndim ~= 2 or tonumber(input._t.shape[1]) < 2 or tonumber(input._t.shape[0]) == 0 then return end
-    warned = true
+    if warned then return end
+    calls = calls + 1
+    if bit.band(calls, calls - 1) ~= 0 then return end
+    local t = input._t
+    if t.ndim ~= 2 or tonumber(t.shape[1]) < 2 or tonumber(t.shape[0]) == 0 then return end
     local row = ops.select(raw.detach(input), 0, 0)
-    local total, low = ops.sum(row):item(), ops.amin(row):item()
-    if low >= 0 and math.abs(total - 1) < 1e-4 then
-        io.stderr:write('dlrun: CrossEntropyCriterion got rows that sum to 1: it wants logits, without SoftMax before it\n')
+    if ops.amin(row):item() >= 0 and math.abs(ops.sum(row):item() - 1) < 1e-4 then
+        warned = true
+        io.stderr:write('dlrun: nn.CrossEntropyCriterion: ', hints.softmaxBeforeCrossEntropy, '\n')
     end
 end
 
 --- nn.CrossEntropyCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=, labelSmoothing=}: log softmax and negative log
 -- likelihood in one. Input (N, C) or (C) logits; target labels 1..C, or probabilities (N, C).
 local CrossEntropy = torch.class('nn.CrossEntropyCriterion', 'nn.Criterion')
-local crossEntropyOptions = allow('weight', 'reduction', 'ignoreIndex', 'labelSmoothing')
+local crossEntropyOptions = {'weight', 'reduction', 'ignoreIndex', 'labelSmoothing'}
 
 function CrossEntropy:__init(weights, sizeAverage)
     parent.__init(self)
@@ -116,7 +122,7 @@ end
 
 function CrossEntropy:compute(input, target)
     warnProbabilities(input)
-    local t = isProbabilities(input, target) and target or zeroBased(target, input)
+    local t = isProbabilities(input, target) and likeInput(input, target) or zeroBased(target, input)
     return (ops.cross_entropy(input, t, self.weights, reductions[reductionOf(self)], ignored(self), self.labelSmoothing))
 end
 
@@ -129,32 +135,18 @@ local function checkShapes(self, input, target)
     end
 end
 
--- The target in the input's shape and type; a number stands for a tensor of one element.
-local function likeInput(input, target)
-    if type(target) == 'number' then return ops.full(shapeOf(input), target, input._t.type) end
-    if target._t.type ~= input._t.type then target = ops.copy(target, input._t.type) end
-    local same = target._t.ndim == input._t.ndim
-    for d = 0, same and input._t.ndim - 1 or -1 do same = same and target._t.shape[d] == input._t.shape[d] end
-    return same and target or ops.reshape(target, shapeOf(input))
-end
-
-local pairOptions = allow('reduction')
-local weightedOptions = allow('weight', 'reduction')
+local weightedOptions = {'weight', 'reduction'}
 
 -- Losses that are one pointwise expression of (input, target), then reduced. attributes: fields handed to the op.
 local function definePair(name, op, attributes)
     local class = torch.class('nn.' .. name, 'nn.Criterion')
-    function class:__init(first, second)
+    local names = {'reduction'}
+    for k, attribute in ipairs(attributes) do names[k + 1] = attribute.name end
+    function class:__init(first)
         parent.__init(self)
-        local options = type(first) == 'table' and first or nil
-        local given = {}
-        for _, attribute in ipairs(attributes) do
-            self[attribute.name] = options and options[attribute.name] or attribute.default
-            given[attribute.name] = true
-        end
-        local rest = {}
-        for key, value in pairs(options or {}) do if not given[key] then rest[key] = value end end
-        configure(self, options and rest or nil, options == nil and first or second, pairOptions)
+        local options = type(first) == 'table' and first or {}
+        configure(self, options, first, names)
+        for _, attribute in ipairs(attributes) do self[attribute.name] = options[attribute.name] or attribute.default end
     end
     function class:compute(input, target)
         checkShapes(self, input, target)

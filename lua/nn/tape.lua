@@ -41,6 +41,17 @@ function M.zerosLike(x)
     return ops.into.full(raw.empty(x._t.type, shapeOf(x), C.dl_device_of(x._t)), nil, 0)
 end
 
+-- Puts a result into a module's field; a tensor there keeps its identity, as Torch7's reused buffers do.
+function M.store(module, field, value)
+    local old = rawget(module, field)
+    if isTensor(value) and isTensor(old) and old ~= value and old._t.type == value._t.type then
+        old:set(value)
+        return old
+    end
+    rawset(module, field, value)
+    return value
+end
+
 local recording = 0 -- segments that are open
 
 -- Is a segment being recorded (Torch7's face), rather than the user's tape?

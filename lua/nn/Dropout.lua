@@ -1,11 +1,11 @@
 -- Dropout.lua: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
+local tape = require 'nn.tape'
 
-local C = base.C
-
---- nn.Dropout([p = 0.5 [, v1 = false [, inplace = false]]]): while training, zeroes each element with probability p and scales the
--- others by 1/(1-p); v1 scales when evaluating instead (by 1-p). The mask is the same on every backend for the same seed.
+--- nn.Dropout([p = 0.5 [, v1 = false [, inplace = false]]]): while training, zeroes each element with probability p and
+-- scales the others by 1/(1-p); v1 scales when evaluating instead (by 1-p). The mask is the same on every backend for the
+-- same seed.
 local Dropout, parent = torch.class('nn.Dropout', 'nn.Module')
 
 function Dropout:__init(p, v1, inplace, stochasticInference)
@@ -22,12 +22,8 @@ end
 
 function Dropout:setp(p) self.p = p end
 
--- In place only where nothing recorded needs x's values.
 local function overwrite(self, x, y)
-    if not self.inplace or C.dl_is_saved(x._t) ~= 0 or x._t.var ~= nil and C.dl_is_recorded(x._t) ~= 2 and C.dl_grad_enabled() ~= 0 then
-        return y
-    end
-    return ops.into.copy(x, y)
+    return self.inplace and tape.mayOverwrite(x) and ops.into.copy(x, y) or y
 end
 
 function Dropout:compute(x)

@@ -5,8 +5,8 @@ local ops = require 'torch.ops'
 local shapeOf = require 'torch.resize'.fullShape
 
 --- nn.Linear(inFeatures, outFeatures [, bias = true]): y = x weightᵀ + bias.
--- Input (N, inFeatures), (inFeatures) or (…, inFeatures); weight (outFeatures, inFeatures), bias (outFeatures). Initialised uniformly in
--- ±1/√inFeatures (LeCun et al., "Efficient BackProp", 1998), as Torch7 does.
+-- Input (N, inFeatures), (inFeatures) or (…, inFeatures); weight (outFeatures, inFeatures), bias (outFeatures). Initialised
+-- uniformly in ±1/√inFeatures (LeCun et al., "Efficient BackProp", 1998), as Torch7 does.
 local Linear, parent = torch.class('nn.Linear', 'nn.Module')
 
 local function size(value, what)
@@ -67,7 +67,8 @@ function Linear:compute(x)
 end
 
 function Linear:__tostring__()
-    return ('%s(%d -> %d)%s'):format(torch.typename(self), self.weight:size(2), self.weight:size(1), self.bias and '' or ' without bias')
+    local text = ('%s(%d -> %d)'):format(torch.typename(self), self.weight:size(2), self.weight:size(1))
+    return self.bias and text or text .. ' without bias'
 end
 
 return Linear

@@ -1,10 +1,11 @@
--- Module.lua: what every layer is. A module writes its computation once, as compute(input) in differentiable ops; this file makes
--- two faces of it:
+-- Module.lua: what every layer is. A module writes its computation once, as compute(input) in differentiable ops; this file
+-- makes two faces of it:
 --
 --   model(x)                          autograd: fresh tensors on the tape
 --   forward, backward, updateGradInput, accGradParameters      Torch7: runs of the tape segment of the last forward
 --
--- A user's module writes forward(x) (PyTorch's way), or overrides updateOutput, updateGradInput, accGradParameters (Torch7's).
+-- A user's module writes forward(x) (PyTorch's way), or overrides updateOutput, updateGradInput, accGradParameters
+-- (Torch7's).
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
@@ -34,7 +35,8 @@ Module.__newindex__ = children.note
 -- A user's class may forget parent.__init(self): reading these then gives what __init would have set.
 Module.train = true
 
--- ---- parameters ----------------------------------------------------------------------------------------------------------
+-- ---- parameters
+-- ----------------------------------------------------------------------------------------------------------
 
 -- The gradient buffer of one of the module's own parameters, made if there is none.
 local function gradOf(self, name)
@@ -102,7 +104,8 @@ function Module:parameters()
     if #params > 0 then return params, grads end
 end
 
--- ---- the autograd face ---------------------------------------------------------------------------------------------------
+-- ---- the autograd face
+-- ---------------------------------------------------------------------------------------------------
 
 local callers = {
     forward = function(self, ...) return self:__forward(...) end,
@@ -122,9 +125,11 @@ function Module:__call__(...)
     return path.leave(depth, callers[kind(self)](self, ...))
 end
 
--- ---- the Torch7 face -----------------------------------------------------------------------------------------------------
+-- ---- the Torch7 face
+-- -----------------------------------------------------------------------------------------------------
 
--- The tensors whose gradients this module accumulates: its own parameters; of a module written in PyTorch's way, all below it.
+-- The tensors whose gradients this module accumulates: its own parameters; of a module written in PyTorch's way, all below
+-- it.
 local function segmentParameters(self)
     if kind(self) == 'forward' then
         local params, grads = self:parameters()
@@ -225,8 +230,8 @@ function Module:backwardUpdate(input, gradOutput, lr)
     return self.gradInput
 end
 
---- module:accUpdateGradParameters(input, gradOutput, lr): an SGD step without gradient buffers: gradients are added into the
--- weights themselves, times -lr.
+--- module:accUpdateGradParameters(input, gradOutput, lr): an SGD step without gradient buffers: gradients are added into
+-- the weights themselves, times -lr.
 function Module:accUpdateGradParameters(input, gradOutput, lr)
     local names, kept = children.parameterNames(self), {}
     for _, name in ipairs(names) do
@@ -255,7 +260,8 @@ function Module:updateParameters(lr)
     end)
 end
 
--- ---- walking --------------------------------------------------------------------------------------------------------------
+-- ---- walking
+-- --------------------------------------------------------------------------------------------------------------
 
 --- module:apply(f): calls f on this module and on everything below it.
 function Module:apply(f)
@@ -293,7 +299,8 @@ end
 local function setTrain(self, on)
     return self:apply(function(m) rawset(m, 'train', on) end)
 end
---- module:training(), module:evaluate() (alias eval): change layers such as Dropout; return the module. Recording is not touched.
+--- module:training(), module:evaluate() (alias eval): change layers such as Dropout; return the module. Recording is not
+-- touched.
 function Module:training() return setTrain(self, true) end
 function Module:evaluate() return setTrain(self, false) end
 Module.eval = Module.evaluate
@@ -321,7 +328,8 @@ function Module:replace(f)
     return f(self)
 end
 
--- Calls f, which gives parameters another storage or type, with the leaves among them off the tape; then makes them leaves again.
+-- Calls f, which gives parameters another storage or type, with the leaves among them off the tape; then makes them leaves
+-- again.
 function Module:_rebinding(f, ...)
     local leaves = {}
     self:apply(function(m)
@@ -340,7 +348,8 @@ function Module:_rebinding(f, ...)
     return unpack(results, 2)
 end
 
--- ---- text ------------------------------------------------------------------------------------------------------------------
+-- ---- text
+-- ------------------------------------------------------------------------------------------------------------------
 
 -- One line for error messages and print.
 function Module:describe()
@@ -358,8 +367,8 @@ function Module:__tostring__()
     return torch.typename(self) .. ' {\n' .. table.concat(lines, '\n') .. '\n}'
 end
 
--- The way in which Net:forward is defined in classes of modules: Net.forward is Torch7's face, Net.__forward the user's function.
--- parent.forward(self, x) in a subclass's forward is the parent's function.
+-- The way in which Net:forward is defined in classes of modules: Net.forward is Torch7's face, Net.__forward the user's
+-- function. parent.forward(self, x) in a subclass's forward is the parent's function.
 function Module.__define__(class, key, value)
     if key ~= 'forward' or type(value) ~= 'function' then return value end
     rawset(class, '__forward', value)

@@ -1,11 +1,13 @@
 -- activations.lua: the pointwise modules: a table of rows, each a class.
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
+local tape = require 'nn.tape'
 
-local C, into = base.C, ops.into
+local into = ops.into
 
--- name -> {op, parameters = field names in order of the op's attributes, defaults, inPlace = position of Torch7's inplace flag,
--- fromOutput = the op for a first parameter >= 0, whose gradient needs only the result}. Formulas: core/pointwise.def.
+-- name -> {op, parameters = field names in order of the op's attributes, defaults, inPlace = position of Torch7's inplace
+-- flag, fromOutput = the op for a first parameter >= 0, whose gradient needs only the result}. Formulas:
+-- core/pointwise.def.
 local rows = {
     ReLU = {op = 'relu', inPlace = 1, doc = 'max(x, 0)'},
     ReLU6 = {op = 'relu6', inPlace = 1, doc = 'min(max(x, 0), 6)'},
@@ -25,23 +27,22 @@ local rows = {
     Hardsigmoid = {op = 'hardsigmoid', doc = 'min(max(x / 6 + 1/2, 0), 1)'},
     Hardswish = {op = 'hardswish', doc = 'x hardsigmoid(x)'},
     SELU = {op = 'selu', doc = 'Klambauer et al. 2017'},
-    ELU = {op = 'elu', fromOutput = 'elu_inplace', parameters = {'alpha'}, defaults = {1}, inPlace = 2, doc = 'x > 0 ? x : alpha (exp(x) - 1)'},
-    LeakyReLU = {op = 'leaky_relu', fromOutput = 'leaky_relu_inplace', parameters = {'negval'}, defaults = {0.01}, inPlace = 2, doc = 'x > 0 ? x : negval x'},
+    ELU = {op = 'elu', fromOutput = 'elu_inplace', parameters = {'alpha'}, defaults = {1}, inPlace = 2,
+        doc = 'x > 0 ? x : alpha (exp(x) - 1)'},
+    LeakyReLU = {op = 'leaky_relu', fromOutput = 'leaky_relu_inplace', parameters = {'negval'}, defaults = {0.01}, inPlace = 2,
+        doc = 'x > 0 ? x : negval x'},
     SoftPlus = {op = 'softplus', parameters = {'beta'}, defaults = {1}, doc = 'log(1 + exp(beta x)) / beta'},
     SoftShrink = {op = 'softshrink', parameters = {'lambda'}, defaults = {0.5}, doc = 'towards 0 by lambda'},
     HardShrink = {op = 'hardshrink', parameters = {'lambda'}, defaults = {0.5}, doc = '0 inside ±lambda'},
-    HardTanh = {op = 'hardtanh', parameters = {'min_val', 'max_val'}, defaults = {-1, 1}, inPlace = 3, doc = 'min(max(x, min), max)'},
+    HardTanh = {op = 'hardtanh', parameters = {'min_val', 'max_val'}, defaults = {-1, 1}, inPlace = 3,
+        doc = 'min(max(x, min), max)'},
     Clamp = {op = 'hardtanh', parameters = {'min_val', 'max_val'}, doc = 'min(max(x, min), max)'},
-    Threshold = {op = 'threshold', parameters = {'threshold', 'val'}, defaults = {1e-6, 0}, inPlace = 3, doc = 'x > threshold ? x : val'},
+    Threshold = {op = 'threshold', parameters = {'threshold', 'val'}, defaults = {1e-6, 0}, inPlace = 3,
+        doc = 'x > threshold ? x : val'},
     Power = {op = 'pow_scalar', parameters = {'pow'}, doc = 'x ^ pow'},
     AddConstant = {op = 'add_scalar', parameters = {'constant_scalar'}, inPlace = 2, doc = 'x + constant'},
     MulConstant = {op = 'mul_scalar', parameters = {'constant_scalar'}, inPlace = 2, doc = 'x · constant'},
 }
-
--- May x be overwritten? Not if a recorded call still needs its values (a Tanh before), nor if it is on the user's tape as a leaf.
-local function mayOverwrite(x)
-    return C.dl_is_saved(x._t) == 0 and (x._t.var == nil or C.dl_is_recorded(x._t) == 2 or C.dl_grad_enabled() == 0)
-end
 
 local function values(self, row)
     local list = {}
@@ -64,7 +65,9 @@ local function define(name, row)
         for k, parameter in ipairs(row.parameters or {}) do
             local value = given[k]
             if value == nil then value = row.defaults and row.defaults[k] end
-            if type(value) ~= 'number' then base.fail('nn.%s: %s must be a number, not %s', name, parameter, tostring(value)) end
+            if type(value) ~= 'number' then
+                base.fail('nn.%s: %s must be a number, not %s', name, parameter, tostring(value))
+            end
             self[parameter] = value
         end
         self.inplace = row.inPlace ~= nil and given[row.inPlace] == true
@@ -78,7 +81,7 @@ local function define(name, row)
 
     function class:compute(x)
         local op, list = self:pointwise()
-        if self.inplace and mayOverwrite(x) then return into[op](x, x, unpack(list)) end
+        if self.inplace and tape.mayOverwrite(x) then return into[op](x, x, unpack(list)) end
         return ops[op](x, unpack(list))
     end
 
@@ -97,7 +100,8 @@ for name, row in pairs(rows) do define(name, row) end
 nn.Softplus, nn.Hardtanh, nn.Softshrink, nn.Hardshrink, nn.Softsign, nn.Tanhshrink =
     nn.SoftPlus, nn.HardTanh, nn.SoftShrink, nn.HardShrink, nn.SoftSign, nn.TanhShrink
 
--- ---- along a dimension -----------------------------------------------------------------------------------------------------
+-- ---- along a dimension
+-- -----------------------------------------------------------------------------------------------------
 
 -- Torch7's rule: the features' dimension of 1-D and 2-D input is the last, of 3-D the first, of 4-D the second.
 local function featureDim(x, dim)

@@ -29,7 +29,8 @@ function M.note(module, key, value)
     return false
 end
 
--- Iterates name, child over the modules held: fields in order of assignment, arrays as "blocks[2]", a container's own by number.
+-- Iterates name, child over the modules held: fields in order of assignment, arrays as "blocks[2]", a container's own by
+-- number.
 function M.each(module)
     local list = {}
     local own = rawget(module, 'modules')

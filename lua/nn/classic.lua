@@ -46,15 +46,14 @@ local function restore(self, call)
     rawset(self, 'output', call.output)
 end
 
---- output = classic.call(module, input): updateOutput unrecorded; the gradients come from updateGradInput and accGradParameters.
+--- output = classic.call(module, input): updateOutput unrecorded; the gradients come from updateGradInput and
+-- accGradParameters.
 function M.call(self, input)
     renewOutput(self)
     local output = torch.noGrad(self.updateOutput, self, input)
     if C.dl_grad_enabled() == 0 then return output end
-    local call, outputs = {}, nil
-    call.input = detached(input)
-    call.output = detached(output)
-    output, outputs = detached(output)
+    local call = {input = detached(input), output = detached(output)}
+    local results, outputs = detached(output)
     rawset(self, '_call', call)
     local params, grads = self:parameters()
     local inputs = tape.flatten(input)
@@ -66,15 +65,16 @@ function M.call(self, input)
             local like = tape.flatten(call.output)
             for k = 1, #like do gradOutputs[k] = gradOutputs[k] or tape.zerosLike(like[k]) end
             local gradOutput = tape.rebuild(call.output, gradOutputs)
-            local results = tape.flatten(self:updateGradInput(call.input, gradOutput) or {})
+            local found = tape.flatten(self:updateGradInput(call.input, gradOutput) or {})
             local anyParameter = false
             for k = nInputs + 1, #needs do anyParameter = anyParameter or needs[k] end
-            local found = anyParameter and parameterGradients(self, call.input, gradOutput, grads) or {}
-            for k = 1, #found do results[nInputs + k] = found[k] end
-            return results
+            if anyParameter then
+                for k, g in ipairs(parameterGradients(self, call.input, gradOutput, grads)) do found[nInputs + k] = g end
+            end
+            return found
         end)
     end)
-    return output
+    return results
 end
 
 return M

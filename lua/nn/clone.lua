@@ -21,10 +21,11 @@ local function copy(value, seen)
     return result
 end
 
---- copy = module:clone([field, …]): a deep copy; the named fields ('weight', 'bias', 'gradWeight', …) see the original's memory.
+--- copy = module:clone([field, …]): a deep copy; the named fields ('weight', 'bias', 'gradWeight', …) see the original's
+-- memory.
 function nn.Module:clone(...)
     local result
-    torch.noGrad(function(self) result = copy(self, {}) end, self)
+    torch.noGrad(function() result = copy(self, {}) end)
     if select('#', ...) > 0 then result:share(self, ...) end
     return result
 end

@@ -1,4 +1,5 @@
--- convert.lua: changes every tensor that an object holds, keeping the tensor objects: those of other types are replaced in place.
+-- convert.lua: changes every tensor that an object holds, keeping the tensor objects: those of other types are replaced in
+-- place.
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
 local types = require 'torch.types'

@@ -9,7 +9,8 @@ local hints = require 'dlrun.hints'
 local C = base.C
 local isTensor = raw.isTensor
 
--- ---- options ---------------------------------------------------------------------------------------------------------------
+-- ---- options
+-- ---------------------------------------------------------------------------------------------------------------
 
 local reductions = {none = 0, mean = 1, sum = 2}
 
@@ -40,7 +41,8 @@ local function reduce(self, losses)
     return ops[how](losses)
 end
 
--- ---- classes -----------------------------------------------------------------------------------------------------------------
+-- ---- classes
+-- -----------------------------------------------------------------------------------------------------------------
 
 -- The target in the input's shape and type; a number stands for a tensor of one element.
 local function likeInput(input, target)
@@ -67,15 +69,16 @@ local function reword(message)
     local label, sample, last = message:match 'label (%-?%d+) at sample (%d+): expected 0%.%.(%d+)'
     if not label then return message end
     label, sample, last = tonumber(label) + 1, tonumber(sample) + 1, tonumber(last) + 1
-    local hint = label == 0 and '; labels start at 1; y:add(1)?' or ''
-    return (message:gsub('label %-?%d+ at sample %d+: expected 0%.%.%d+', ('label %d at sample %d: expected 1..%d%s'):format(label, sample, last, hint)))
+    local hint = label == 0 and '; ' .. hints.labels or ''
+    local text = ('label %d at sample %d: expected 1..%d%s'):format(label, sample, last, hint)
+    return (message:gsub('label %-?%d+ at sample %d+: expected 0%.%.%d+', text))
 end
 table.insert(base.reword, reword)
 
 local function ignored(self) return self.ignoreIndex and self.ignoreIndex - 1 or nil end
 
---- nn.ClassNLLCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=}: minus the log probability of the label. Input
--- (N, C) or (C) log probabilities, as LogSoftMax gives; target labels 1..C.
+--- nn.ClassNLLCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=}: minus the log probability of the
+-- label. Input (N, C) or (C) log probabilities, as LogSoftMax gives; target labels 1..C.
 local ClassNLL, parent = torch.class('nn.ClassNLLCriterion', 'nn.Criterion')
 local nllOptions = {'weight', 'reduction', 'ignoreIndex'}
 
@@ -93,7 +96,7 @@ local calls, warned = 0, false
 
 -- Softmax before cross entropy trains, badly. One row of calls 1, 2, 4, 8, … is looked at, until one warning was given.
 local function warnProbabilities(input)
-    if warned then return end
+    if warned or raw.capturing then return end
     calls = calls + 1
     if bit.band(calls, calls - 1) ~= 0 then return end
     local t = input._t
@@ -105,8 +108,8 @@ local function warnProbabilities(input)
     end
 end
 
---- nn.CrossEntropyCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=, labelSmoothing=}: log softmax and negative log
--- likelihood in one. Input (N, C) or (C) logits; target labels 1..C, or probabilities (N, C).
+--- nn.CrossEntropyCriterion([weights [, sizeAverage]]) or {weight=, reduction=, ignoreIndex=, labelSmoothing=}: log softmax
+-- and negative log likelihood in one. Input (N, C) or (C) logits; target labels 1..C, or probabilities (N, C).
 local CrossEntropy = torch.class('nn.CrossEntropyCriterion', 'nn.Criterion')
 local crossEntropyOptions = {'weight', 'reduction', 'ignoreIndex', 'labelSmoothing'}
 
@@ -126,7 +129,8 @@ function CrossEntropy:compute(input, target)
     return (ops.cross_entropy(input, t, self.weights, reductions[reductionOf(self)], ignored(self), self.labelSmoothing))
 end
 
--- ---- numbers -----------------------------------------------------------------------------------------------------------------
+-- ---- numbers
+-- -----------------------------------------------------------------------------------------------------------------
 
 local function checkShapes(self, input, target)
     if isTensor(input) and isTensor(target) and torch.numel(input) ~= torch.numel(target) then
@@ -156,7 +160,8 @@ local function definePair(name, op, attributes)
     end
 end
 
---- nn.MSECriterion([sizeAverage]), nn.AbsCriterion, nn.SmoothL1Criterion, nn.HuberCriterion: of (x - y), averaged or summed.
+--- nn.MSECriterion([sizeAverage]), nn.AbsCriterion, nn.SmoothL1Criterion, nn.HuberCriterion: of (x - y), averaged or
+-- summed.
 definePair('MSECriterion', 'squared_error', {})
 definePair('AbsCriterion', 'absolute_error', {})
 definePair('SmoothL1Criterion', 'smooth_l1', {{name = 'beta', default = 1}})
@@ -187,6 +192,7 @@ defineWeighted('BCEWithLogitsCriterion', 'bce_with_logits')
 definePair('DistKLDivCriterion', 'kl_div', {})
 
 -- PyTorch's names.
-nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.L1Loss = nn.CrossEntropyCriterion, nn.ClassNLLCriterion, nn.MSECriterion, nn.AbsCriterion
+nn.CrossEntropyLoss, nn.NLLLoss = nn.CrossEntropyCriterion, nn.ClassNLLCriterion
+nn.MSELoss, nn.L1Loss = nn.MSECriterion, nn.AbsCriterion
 nn.BCELoss, nn.BCEWithLogitsLoss, nn.SmoothL1Loss = nn.BCECriterion, nn.BCEWithLogitsCriterion, nn.SmoothL1Criterion
 nn.HuberLoss, nn.KLDivLoss = nn.HuberCriterion, nn.DistKLDivCriterion

@@ -1,4 +1,5 @@
--- flatten.lua: all parameters of a model as one vector (Torch7's getParameters), sharing, and conversion of types and devices.
+-- flatten.lua: all parameters of a model as one vector (Torch7's getParameters), sharing, and conversion of types and
+-- devices.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
@@ -12,7 +13,8 @@ local Module = nn.Module
 -- A name for the memory a tensor sees: tensors that share all of it are one parameter.
 local function memoryKey(x)
     local t = x._t
-    return ('%s+%s:%s'):format(tostring(ffi.cast('uintptr_t', t.storage)), tostring(t.byte_offset), table.concat(shapeOf(x), 'x'))
+    local storage = tostring(ffi.cast('uintptr_t', t.storage))
+    return ('%s+%s:%s'):format(storage, tostring(t.byte_offset), table.concat(shapeOf(x), 'x'))
 end
 
 local function stridesOf(sizes)
@@ -48,8 +50,8 @@ local function flatten(tensors)
     return flat
 end
 
---- params, gradParams = model:getParameters(): two vectors that hold all parameters and all gradients; the modules' tensors become
--- views of them. To be called once, before training; later calls make new vectors.
+--- params, gradParams = model:getParameters(): two vectors that hold all parameters and all gradients; the modules' tensors
+-- become views of them. To be called once, before training; later calls make new vectors.
 function Module:getParameters()
     local params, grads
     self:_rebinding(function()
@@ -60,7 +62,9 @@ function Module:getParameters()
         end
         local type_ = p[1]._t.type
         for k = 2, #p do
-            if p[k]._t.type ~= type_ then base.fail('getParameters: parameters have different types: %s, %s', p[1]:type(), p[k]:type()) end
+            if p[k]._t.type ~= type_ then
+                base.fail('getParameters: parameters have different types: %s, %s', p[1]:type(), p[k]:type())
+            end
         end
         torch.noGrad(function() params, grads = flatten(p), flatten(g) end)
     end)
@@ -90,8 +94,8 @@ function Module:share(other, ...)
     return self
 end
 
---- model:type([name]): reads or changes the type of all tensors in the model; the parameter objects stay the same. model:float(),
--- model:double(); model:to(device or name).
+--- model:type([name]): reads or changes the type of all tensors in the model; the parameter objects stay the same.
+-- model:float(), model:double(); model:to(device or name).
 function Module:type(name, cache)
     if not name then return self._type end
     self:_rebinding(function() require 'nn.convert'(self, name, cache) end)

@@ -1,4 +1,5 @@
--- functional.lua: nn.functional: layers' computations as functions of tensors, under PyTorch's meaning and names in camelCase.
+-- functional.lua: nn.functional: layers' computations as functions of tensors, under PyTorch's meaning and names in
+-- camelCase.
 local ops = require 'torch.ops'
 
 local F = {}
@@ -6,10 +7,11 @@ nn.functional = F
 
 --- F.relu(x), F.sigmoid(x), …: new tensors.
 for name, op in pairs {
-    relu = 'relu', relu6 = 'relu6', sigmoid = 'sigmoid', tanh = 'tanh', logSigmoid = 'log_sigmoid', silu = 'silu', mish = 'mish',
-    gelu = 'gelu', elu = 'elu', selu = 'selu', celu = 'celu', leakyRelu = 'leaky_relu', softplus = 'softplus', softsign = 'softsign',
-    softshrink = 'softshrink', hardshrink = 'hardshrink', hardtanh = 'hardtanh', hardsigmoid = 'hardsigmoid', hardswish = 'hardswish',
-    tanhshrink = 'tanhshrink', threshold = 'threshold', prelu = 'prelu', linear = 'linear',
+    relu = 'relu', relu6 = 'relu6', sigmoid = 'sigmoid', tanh = 'tanh', logSigmoid = 'log_sigmoid', silu = 'silu',
+    mish = 'mish', gelu = 'gelu', elu = 'elu', selu = 'selu', celu = 'celu', leakyRelu = 'leaky_relu',
+    softplus = 'softplus', softsign = 'softsign', softshrink = 'softshrink', hardshrink = 'hardshrink',
+    hardtanh = 'hardtanh', hardsigmoid = 'hardsigmoid', hardswish = 'hardswish', tanhshrink = 'tanhshrink',
+    threshold = 'threshold', prelu = 'prelu', linear = 'linear',
 } do
     F[name] = function(...) return ops[op](...) end
 end
@@ -36,7 +38,8 @@ local function loss(class)
     return function(input, target, options) return nn[class](options)(input, target) end
 end
 
---- F.crossEntropy(logits, labels [, options]), F.nllLoss, F.mseLoss, F.l1Loss, F.smoothL1Loss: as the criterions. Labels from 1.
+--- F.crossEntropy(logits, labels [, options]), F.nllLoss, F.mseLoss, F.l1Loss, F.smoothL1Loss: as the criterions. Labels
+-- from 1.
 F.crossEntropy, F.nllLoss = loss 'CrossEntropyCriterion', loss 'ClassNLLCriterion'
 F.mseLoss, F.l1Loss, F.smoothL1Loss = loss 'MSECriterion', loss 'AbsCriterion', loss 'SmoothL1Criterion'
 F.binaryCrossEntropy, F.binaryCrossEntropyWithLogits = loss 'BCECriterion', loss 'BCEWithLogitsCriterion'

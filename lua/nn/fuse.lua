@@ -1,5 +1,5 @@
--- fuse.lua: neighbours in a Sequential as one call (dl_call_fused): a module that ends in one op with room for an epilogue, and the
--- pointwise modules behind it.
+-- fuse.lua: neighbours in a Sequential as one call (dl_call_fused): a module that ends in one op with room for an epilogue,
+-- and the pointwise modules behind it.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local raw = require 'torch.raw'
@@ -14,7 +14,8 @@ local attrs = ffi.new('dl_attr[?]', MAX_ATTRS)
 local ins = ffi.new 'const dl_tensor *[4]'
 local outs = ffi.new 'dl_tensor *[1]'
 
--- Puts module's pointwise op (a method pointwise() returning the op's name and an array of scalar attributes) into the chain.
+-- Puts module's pointwise op (a method pointwise() returning the op's name and an array of scalar attributes) into the
+-- chain.
 local function follower(module, n, used)
     local describe = module.pointwise
     if not describe then return nil end
@@ -31,8 +32,8 @@ local function follower(module, n, used)
     return used + count
 end
 
--- Calls modules[first] fused with those behind it. Returns the result and the last module's number; nothing if there is nothing
--- to fuse. A module offers itself by fusedInputs(x), which returns an op's name and its tensors.
+-- Calls modules[first] fused with those behind it. Returns the result and the last module's number; nothing if there is
+-- nothing to fuse. A module offers itself by fusedInputs(x), which returns an op's name and its tensors.
 function M.call(modules, first, input)
     local head = modules[first]
     local offer = head.fusedInputs

@@ -61,8 +61,8 @@ local function kaimingScale(x, options, what)
     return gain / math.sqrt(options.mode == 'fanOut' and fanOut or fanIn)
 end
 
---- nn.init.kaimingUniform(x [, {a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu'}]), kaimingNormal: He et al., "Delving deep into
--- rectifiers", ICCV 2015.
+--- nn.init.kaimingUniform(x [, {a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu'}]), kaimingNormal: He et al., "Delving
+-- deep into rectifiers", ICCV 2015.
 function M.kaimingUniform(x, options)
     local bound = math.sqrt(3) * kaimingScale(x, options, 'kaimingUniform')
     return M.uniform(x, -bound, bound)

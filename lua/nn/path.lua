@@ -1,7 +1,7 @@
 -- path.lua: which module is running, for error messages: "model.blocks[2].fc1: Linear(784 -> 256): …".
 --
--- Every call of a module notes itself at a depth and restores the depth when it returns. An error skips the restoring, which
--- does no harm: the next call at a lower depth starts from there.
+-- Every call of a module notes itself at a depth and restores the depth when it returns. An error skips the restoring,
+-- which does no harm: the next call at a lower depth starts from there.
 local base = require 'dlrun.ffi'
 local children = require 'nn.children'
 
@@ -33,8 +33,8 @@ local function step(holder, module)
     end
 end
 
--- The expression that leads from the outermost module to the innermost. A module that is not held by the one below it on the stack
--- is where the expression starts: what lies below was left there by an error.
+-- The expression that leads from the outermost module to the innermost. A module that is not held by the one below it on
+-- the stack is where the expression starts: what lies below was left there by an error.
 local function expression()
     local text = ''
     for d = depth, 2, -1 do

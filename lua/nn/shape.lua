@@ -19,14 +19,17 @@ local function product(sizes)
 end
 
 local function checkDim(name, dim)
-    if type(dim) ~= 'number' or dim == 0 then base.fail('nn.%s: dimensions start at 1 (and -1 is the last), not %s', name, tostring(dim)) end
+    if type(dim) ~= 'number' or dim == 0 then
+        base.fail('nn.%s: dimensions start at 1 (and -1 is the last), not %s', name, tostring(dim))
+    end
     return dim
 end
 
--- ---- View, Reshape, Flatten ------------------------------------------------------------------------------------------------
+-- ---- View, Reshape, Flatten
+-- ------------------------------------------------------------------------------------------------
 
---- nn.View(sizes…): the elements under another shape; one size may be -1. If the input has more elements than the sizes say, or
--- setNumInputDims(n) was called and the input has more dimensions, the leading ones stay as a batch.
+--- nn.View(sizes…): the elements under another shape; one size may be -1. If the input has more elements than the sizes
+-- say, or setNumInputDims(n) was called and the input has more dimensions, the leading ones stay as a batch.
 local View, parent = torch.class('nn.View', 'nn.Module')
 
 function View:__init(...)
@@ -53,7 +56,9 @@ end
 function View:target(x)
     local shape = shapeOf(x)
     local n = #shape
-    if self.numInputDims and n > self.numInputDims then return {product{unpack(shape, 1, n - self.numInputDims)}, unpack(self.sizes)} end
+    if self.numInputDims and n > self.numInputDims then
+        return {product {unpack(shape, 1, n - self.numInputDims)}, unpack(self.sizes)}
+    end
     local count = product(shape)
     if self.inferred or count == self.numElements then return self.sizes end
     if self.numElements > 0 and count % self.numElements == 0 then return {count / self.numElements, unpack(self.sizes)} end
@@ -64,7 +69,8 @@ function View:compute(x) return ops.reshape(x, self:target(x)) end
 
 function View:__tostring__() return ('%s(%s)'):format(torch.typename(self), table.concat(self.sizes, ', ')) end
 
---- nn.Reshape(sizes… [, batchMode]): as View; batchMode true keeps the first dimension, false does not, nil decides by the count.
+--- nn.Reshape(sizes… [, batchMode]): as View; batchMode true keeps the first dimension, false does not, nil decides by the
+-- count.
 local Reshape = torch.class('nn.Reshape', 'nn.View')
 
 function Reshape:__init(...)
@@ -100,15 +106,18 @@ function Flatten:compute(x)
     local n = #shape
     local from = self.startDim < 0 and n + 1 + self.startDim or self.startDim
     local to = self.endDim < 0 and n + 1 + self.endDim or self.endDim
-    if from < 1 or from > n + 1 or to > n then base.fail('dimensions %d to %d of a tensor that has %d', self.startDim, self.endDim, n) end
+    if from < 1 or from > n + 1 or to > n then
+        base.fail('dimensions %d to %d of a tensor that has %d', self.startDim, self.endDim, n)
+    end
     if from >= to then return ops.reshape(x, shape) end
     local result = {unpack(shape, 1, from - 1)}
-    result[from] = product{unpack(shape, from, to)}
+    result[from] = product {unpack(shape, from, to)}
     for d = to + 1, n do result[#result + 1] = shape[d] end
     return ops.reshape(x, result)
 end
 
--- ---- dimensions ------------------------------------------------------------------------------------------------------------
+-- ---- dimensions
+-- ------------------------------------------------------------------------------------------------------------
 
 -- The 0-based dimension that Torch7's (dim, numInputDims) mean for x: a batch in front shifts it.
 local function shifted(x, dim, numInputDims)
@@ -199,7 +208,8 @@ end
 extreme('Max', 'max_dim')
 extreme('Min', 'min_dim')
 
--- ---- the same elements -----------------------------------------------------------------------------------------------------
+-- ---- the same elements
+-- -----------------------------------------------------------------------------------------------------
 
 --- nn.Identity(): the input itself.
 local Identity = torch.class('nn.Identity', 'nn.Module')

@@ -1,4 +1,5 @@
--- state.lua: parameters and buffers by name, and weights in safetensors files. Names in files are PyTorch's: dots, numbers from 0.
+-- state.lua: parameters and buffers by name, and weights in safetensors files. Names in files are PyTorch's: dots, numbers
+-- from 0.
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
 local raw = require 'torch.raw'
@@ -13,7 +14,8 @@ local function fileKey(key)
     return (key:gsub('%[(%d+)%]', function(k) return '.' .. (tonumber(k) - 1) end))
 end
 
--- Calls visit(name, tensor, isParameter) for everything a module and those below it hold; a tensor met twice is visited once.
+-- Calls visit(name, tensor, isParameter) for everything a module and those below it hold; a tensor met twice is visited
+-- once.
 local function walk(module, prefix, visit, seen)
     local parameter = {}
     local function see(name, isParameter)
@@ -126,8 +128,8 @@ local function problems(wanted, state)
     return lines
 end
 
---- model:loadStateDict(state [, {strict = true}]): copies values in. Missing, unexpected and reshaped names are an error that lists
--- them; with strict = false only reshaped ones are, and what fits is loaded. Nothing is changed when it fails.
+--- model:loadStateDict(state [, {strict = true}]): copies values in. Missing, unexpected and reshaped names are an error
+-- that lists them; with strict = false only reshaped ones are, and what fits is loaded. Nothing is changed when it fails.
 function Module:loadStateDict(state, options)
     local strict = not options or options.strict ~= false
     local wanted = collect(self, function() return true end)

@@ -13,7 +13,8 @@ local function sum(a, b)
     return result
 end
 
--- ---- containers whose children run side by side ----------------------------------------------------------------------------
+-- ---- containers whose children run side by side
+-- ----------------------------------------------------------------------------
 
 -- Torch7's drawing of branches.
 local function drawing(self)
@@ -130,7 +131,8 @@ function Parallel:__init(inputDimension, outputDimension, ...)
     self.inputDimension, self.dimension = inputDimension, outputDimension
 end
 
--- ---- leaves that take tables -----------------------------------------------------------------------------------------------
+-- ---- leaves that take tables
+-- -----------------------------------------------------------------------------------------------
 
 local function defineLeaf(name, compute, init)
     local class, parent = torch.class('nn.' .. name, 'nn.Module')
@@ -149,7 +151,8 @@ local function fold(op)
     end
 end
 
---- nn.CAddTable(), CSubTable, CMulTable, CDivTable, CMaxTable, CMinTable: the tensors of the table combined element by element.
+--- nn.CAddTable(), CSubTable, CMulTable, CDivTable, CMaxTable, CMinTable: the tensors of the table combined element by
+-- element.
 defineLeaf('CAddTable', fold 'add')
 defineLeaf('CSubTable', fold 'sub')
 defineLeaf('CMulTable', fold 'mul')

@@ -1,5 +1,5 @@
--- tape.lua: the tape segment behind Torch7's forward/updateGradInput/accGradParameters (core/segment.c), for inputs and outputs
--- that are tensors or nested tables of tensors.
+-- tape.lua: the tape segment behind Torch7's forward/updateGradInput/accGradParameters (core/segment.c), for inputs and
+-- outputs that are tensors or nested tables of tensors.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
@@ -52,6 +52,12 @@ function M.store(module, field, value)
     return value
 end
 
+-- May x be overwritten? Not if a recorded call still needs its values (a Tanh before), nor if it is on the user's tape as a
+-- leaf.
+function M.mayOverwrite(x)
+    return C.dl_is_saved(x._t) == 0 and (x._t.var == nil or C.dl_is_recorded(x._t) == 2 or C.dl_grad_enabled() == 0)
+end
+
 local recording = 0 -- segments that are open
 
 -- Is a segment being recorded (Torch7's face), rather than the user's tape?
@@ -68,7 +74,8 @@ function M.record(f, input, params)
     local proxies, proxyPointers = raw.news(#inputs)
     local inPointers = raw.pointers(inputs)
     local paramPointers = raw.pointers(params)
-    base.check(C.dl_segment_begin(ffi.cast('const dl_tensor *const *', inPointers), proxyPointers, #inputs, paramPointers, #params, out))
+    local const = ffi.cast('const dl_tensor *const *', inPointers)
+    base.check(C.dl_segment_begin(const, proxyPointers, #inputs, paramPointers, #params, out))
     local segment = ffi.gc(out[0], free)
     recording = recording + 1
     local ok, result = pcall(f, M.rebuild(input, proxies))
@@ -84,8 +91,8 @@ end
 
 local run = ffi.new 'dl_backward_run *[1]'
 
--- Gradients of the segment's outputs -> those of the inputs and of the params, as arrays (false where there is none; nil if not
--- wanted). `input` and `params` are the present values and replace the saved ones.
+-- Gradients of the segment's outputs -> those of the inputs and of the params, as arrays (false where there is none; nil if
+-- not wanted). `input` and `params` are the present values and replace the saved ones.
 function M.backward(segment, input, params, gradOutput, wantInputs, wantParams)
     local inputs, grads = M.flatten(input), M.flatten(gradOutput)
     if #inputs ~= segment.inputs then

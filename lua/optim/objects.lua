@@ -1,40 +1,47 @@
--- objects.lua: optimizers in PyTorch's manner: opt = optim.Adam(params, {lr = 1e-3}); opt:zeroGrad(); loss:backward(); opt:step().
--- A step is one fused call for all parameters; its formulas stand in core/ops.def.
+-- objects.lua: optimizers in PyTorch's manner: opt = optim.Adam(params, {lr = 1e-3}); opt:zeroGrad(); loss:backward();
+-- opt:step(). A step is one fused call for all parameters; its formulas stand in core/ops.def.
 local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
+local options = require 'torch.options'
 local raw = require 'torch.raw'
+local hints = require 'dlrun.hints'
+local shapeOf = require 'torch.resize'.fullShape
 
 local C = base.C
 local Optimizer = torch.class 'optim.Optimizer'
 
--- ---- options ---------------------------------------------------------------------------------------------------------------
+-- ---- options
+-- ---------------------------------------------------------------------------------------------------------------
 
-local aliases = {learningRate = 'lr', weightDecay = 'weightDecay', learningRateDecay = 'lrDecay'}
+local aliases = {learningRate = 'lr'}
 
-local function nearest(key, defaults)
-    local names = {}
-    for name in pairs(defaults) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
-        if name:lower() == tostring(key):lower():gsub('_', '') then return (' (did you mean %s?)'):format(name), names end
+local function names(defaults)
+    local list = {}
+    for name in pairs(defaults) do list[#list + 1] = name end
+    for alias, name in pairs(aliases) do
+        if defaults[name] ~= nil then list[#list + 1] = alias end
     end
-    return '', names
+    return list
 end
 
--- defaults with what the user gave; an unknown key is an error.
+-- An option's value, or an error.
+local function checked(what, key, value, default)
+    if type(value) ~= type(default) then
+        base.fail('%s: %s must be a %s, not %s', what, key, type(default), tostring(value))
+    end
+    if value ~= value or type(value) == 'number' and value < 0 then
+        base.fail('%s: %s must be 0 or more, not %g', what, key, value)
+    end
+    return value
+end
+
+-- defaults with what the user gave; an unknown key is an error that names the nearest.
 local function take(what, given, defaults)
     local result = {}
     for key, value in pairs(defaults) do result[key] = value end
-    for key, value in pairs(given or {}) do
+    for key, value in pairs(options.take(what, given, names(defaults))) do
         key = aliases[key] or key
-        if defaults[key] == nil then
-            local near, names = nearest(key, defaults)
-            base.fail('%s has no option %q%s; there are: %s', what, tostring(key), near, table.concat(names, ', '))
-        end
-        if type(value) ~= type(defaults[key]) then
-            base.fail('%s: %s must be a %s, not %s', what, key, type(defaults[key]), tostring(value))
-        end
-        result[key] = value
+        result[key] = checked(what, key, value, defaults[key])
     end
     return result
 end
@@ -45,9 +52,13 @@ local function parametersOf(what, params)
         params:requireGradients()
         params = params:parameters()
     end
-    if type(params) == 'function' then base.fail('%s wants parameters; optim.%s(feval, x, state) is Torch7\'s', what, what:match '%.(%w+)$':lower()) end
+    if type(params) == 'function' then
+        base.fail("%s wants parameters; optim.%s(feval, x, state) is Torch7's", what, what:match '%.(%w+)$':lower())
+    end
     if raw.isTensor(params) then params = {params} end
-    if type(params) ~= 'table' then base.fail('%s wants an array of parameters: %s(model:parameters(), {lr = 0.01})', what, what) end
+    if type(params) ~= 'table' then
+        base.fail('%s wants an array of parameters: %s(model:parameters(), {lr = 0.01})', what, what)
+    end
     local list, seen = {}, {}
     for k, p in ipairs(params) do
         if not raw.isTensor(p) then base.fail('%s: parameter %d is no tensor but a %s', what, k, torch.type(p)) end
@@ -71,12 +82,21 @@ local function bind(params)
     end
 end
 
--- ---- the class -------------------------------------------------------------------------------------------------------------
+-- ---- the class
+-- -------------------------------------------------------------------------------------------------------------
 
-function Optimizer:__init(what, params, grads, options)
-    if type(grads) == 'table' and not raw.isTensor(grads[1]) and options == nil then grads, options = nil, grads end
+local function checkNesterov(o)
+    if o.nesterov and (o.momentum <= 0 or o.dampening ~= 0) then
+        base.fail('optim.SGD: nesterov needs a momentum above 0 and no dampening')
+    end
+end
+
+function Optimizer:__init(what, params, grads, given)
+    -- model:parameters() in the middle of a call gives one array, at its end two
+    if type(grads) == 'table' and not raw.isTensor(grads[1]) and given == nil then given = grads end
     self.name = what
-    self.options = take('optim.' .. what, options, self.defaults)
+    self.options = take('optim.' .. what, given, self.defaults)
+    if self.options.nesterov then checkNesterov(self.options) end
     self.params = parametersOf('optim.' .. what, params)
     bind(self.params)
     self.state = {}
@@ -86,29 +106,31 @@ end
 
 -- opt.lr and the other options read and set.
 function Optimizer:__index__(key)
-    local options = rawget(self, 'options')
-    if options and options[key] ~= nil then return options[key], true end
+    local own = rawget(self, 'options')
+    key = aliases[key] or key
+    if own and own[key] ~= nil then return own[key], true end
+    if hints.optimizer[key] then base.fail('%s', hints.optimizer[key]) end
     return nil, false
 end
 
 function Optimizer:__newindex__(key, value)
-    local options = rawget(self, 'options')
-    if options and options[key] ~= nil then
-        options[key] = value
-        return true
-    end
-    return false
+    local own = rawget(self, 'options')
+    key = aliases[key] or key
+    if not own or own[key] == nil then return false end
+    own[key] = checked('optim.' .. self.name, key, value, self.defaults[key])
+    return true
 end
 
 local function zeros(like)
-    local z = raw.empty(like._t.type, require 'torch.resize'.fullShape(like), C.dl_device_of(like._t))
+    local z = raw.empty(like._t.type, shapeOf(like), C.dl_device_of(like._t))
     return ops.into.full(z, nil, 0)
 end
 
 -- Has a model's conversion left this state behind in another type or on another device?
 local function isStale(x, p) return x._t.type ~= p._t.type or C.dl_device_of(x._t) ~= C.dl_device_of(p._t) end
 
--- The state tensors `name` of the parameters that have gradients, made at first use; they follow their parameter's type and device.
+-- The state tensors `name` of the parameters that have gradients, made at first use; they follow their parameter's type and
+-- device.
 local function stateOf(self, name, active)
     local list = {}
     for k, p in ipairs(active) do
@@ -164,18 +186,22 @@ function Optimizer:stateDict()
         tensors[k] = {}
         for name, x in pairs(self.state[p] or {}) do tensors[k][name] = x:clone() end
     end
-    local options = {}
-    for key, value in pairs(self.options) do options[key] = value end
-    return {name = self.name, options = options, steps = self.steps:clone(), tensors = tensors}
+    local own = {}
+    for key, value in pairs(self.options) do own[key] = value end
+    return {name = self.name, options = own, steps = self.steps:clone(), tensors = tensors}
 end
 
 function Optimizer:loadStateDict(state)
+    if type(state) ~= 'table' or not state.tensors then
+        base.fail('optim.%s:loadStateDict wants the state that opt:stateDict() gave', self.name)
+    end
     if state.name ~= self.name then base.fail('the state is of optim.%s, this is optim.%s', tostring(state.name), self.name) end
     if #state.tensors ~= #self.params then
         base.fail('the state has %d parameters, the optimizer %d', #state.tensors, #self.params)
     end
     for key, value in pairs(state.options) do self.options[key] = value end
     self.steps:copy(state.steps)
+    self.count = state.steps[1]
     for k, p in ipairs(self.params) do
         self.state[p] = {}
         for name, x in pairs(state.tensors[k]) do self.state[p][name] = x:clone() end
@@ -193,16 +219,15 @@ local function define(name, defaults, update)
     local class = torch.class('optim.' .. name, 'optim.Optimizer')
     class.defaults = defaults
     class.update = update
-    function class:__init(params, grads, options) Optimizer.__init(self, name, params, grads, options) end
+    function class:__init(params, grads, given) Optimizer.__init(self, name, params, grads, given) end
 end
 
--- ---- the methods -----------------------------------------------------------------------------------------------------------
+-- ---- the methods
+-- -----------------------------------------------------------------------------------------------------------
 
 --- optim.SGD(params, {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false})
 define('SGD', {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false}, function(self, params, grads, o)
-    if o.nesterov and (o.momentum <= 0 or o.dampening ~= 0) then
-        base.fail('optim.SGD: nesterov needs a momentum above 0 and no dampening')
-    end
+    checkNesterov(o)
     local momentum = o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
     ops.sgd(params, grads, momentum, self.steps, o.lr, o.momentum, o.dampening, o.weightDecay, o.nesterov)
 end)
@@ -218,21 +243,22 @@ local function adam(decoupled)
         local m, v = stateOf(self, 'm', params), stateOf(self, 'v', params)
         local eps = o.eps
         if o.epsilonHat then
-            self.count = (rawget(self, 'count') or self.steps[1]) + 1
+            self.count = (rawget(self, 'count') or self.steps[1]) + 1 -- steps, without asking the device
             eps = epsilonOf(o, self.count)
         end
         ops.adam(params, grads, m, v, self.steps, o.lr, o.beta1, o.beta2, eps, o.weightDecay, decoupled)
     end
 end
 
---- optim.Adam(params, {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}), optim.AdamW (weightDecay = 0.01)
+--- optim.Adam(params, {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}),
+-- optim.AdamW: the same with decay apart from the gradient (weightDecay = 0.01).
 define('Adam', {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}, adam(false))
 define('AdamW', {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, epsilonHat = false}, adam(true))
 
 --- optim.RMSprop(params, {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0})
 define('RMSprop', {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0}, function(self, params, grads, o)
-    local momentum = o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
-    ops.rmsprop(params, grads, stateOf(self, 'v', params), momentum, self.steps, o.lr, o.alpha, o.eps, o.weightDecay, o.momentum)
+    local v, momentum = stateOf(self, 'v', params), o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
+    ops.rmsprop(params, grads, v, momentum, self.steps, o.lr, o.alpha, o.eps, o.weightDecay, o.momentum)
 end)
 
 return {epsilonOf = epsilonOf}

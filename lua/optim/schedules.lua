@@ -1,20 +1,24 @@
--- schedules.lua: learning rates that follow a plan: schedule = optim.StepLR(opt, {stepSize = 10}); schedule:step() after each epoch.
+-- schedules.lua: learning rates that follow a plan: schedule = optim.StepLR(opt, {stepSize = 10}); schedule:step() after
+-- each epoch.
 local base = require 'dlrun.ffi'
+local take = require 'torch.options'.take
+
+local required = {} -- as a default: there is none
 
 local function define(name, defaults, rate)
     local class = torch.class('optim.' .. name)
+    local names = {}
+    for key in pairs(defaults) do names[#names + 1] = key end
     function class:__init(optimizer, options)
         if not torch.isTypeOf(optimizer, 'optim.Optimizer') then
             base.fail('optim.%s wants an optimizer (optim.Adam and so on), not %s', name, torch.type(optimizer))
         end
-        for key in pairs(options or {}) do
-            if defaults[key] == nil then base.fail('optim.%s has no option %q', name, tostring(key)) end
-        end
+        options = take('optim.' .. name, options, names)
         self.optimizer, self.epoch, self.first = optimizer, 0, optimizer.lr
         for key, value in pairs(defaults) do
-            local given = options and options[key]
+            local given = options[key]
             if given == nil then given = value end
-            if given == base then base.fail('optim.%s needs the option %s', name, key) end
+            if given == required then base.fail('optim.%s needs the option %s', name, key) end
             self[key] = given
         end
     end
@@ -25,8 +29,6 @@ local function define(name, defaults, rate)
         return self.optimizer.lr
     end
 end
-
-local required = base
 
 --- optim.StepLR(opt, {stepSize =, gamma = 0.1}): lr times gamma every stepSize epochs.
 define('StepLR', {stepSize = required, gamma = 0.1}, function(s, epoch)

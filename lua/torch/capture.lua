@@ -17,7 +17,9 @@ local function free(capture) C.dl_capture_free(capture) end
 -- Lua code in f, and reading numbers out of tensors, is not repeated.
 function F.capture(f, ...)
     base.check(C.dl_capture_begin())
+    raw.capturing = true
     local results = {pcall(f, ...)}
+    raw.capturing = false
     local out = ffi.new 'dl_capture *[1]'
     local status = C.dl_capture_end(out)
     if not results[1] then

@@ -146,6 +146,9 @@ end
 M.markParameter, M.isParameter = mark(PARAMETER)
 M.freeze, M.isFrozen = mark(FROZEN)
 
+-- Is torch.capture recording? Then nothing may be read out of tensors.
+M.capturing = false
+
 -- parameter -> the tensor in which its module accumulates the gradient.
 M.companion = setmetatable({}, {__mode = 'k'})
 

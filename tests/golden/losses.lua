@@ -1,4 +1,5 @@
--- losses.lua: losses and their gradients, computed by PyTorch 2.0.1 in float64. Made by make_golden.py; not edited by hand.
+-- losses.lua: losses and their gradients, computed by PyTorch 2.0.1 in float64.
+-- Made by make_golden.py; not edited by hand.
 -- luacheck: no max line length
 return {
     {

@@ -30,9 +30,8 @@ def lua(value, indent=0):
 
 def write(name, what, rows):
     with open(os.path.join(HERE, name), 'w') as f:
-        f.write(f'-- {name}: {what}, computed by PyTorch {torch.__version__.split("+")[0]} in float64. '
-                'Made by make_golden.py; not edited by hand.\n')
-        f.write('-- luacheck: no max line length\nreturn {\n')
+        f.write(f'-- {name}: {what}, computed by PyTorch {torch.__version__.split("+")[0]} in float64.\n'
+                '-- Made by make_golden.py; not edited by hand.\n-- luacheck: no max line length\nreturn {\n')
         for row in rows:
             f.write('    ' + lua(row, 4) + ',\n')
         f.write('}\n')

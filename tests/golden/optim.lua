@@ -1,4 +1,5 @@
--- optim.lua: parameters after 5, 10, 15 and 20 steps of optimizers, computed by PyTorch 2.0.1 in float64. Made by make_golden.py; not edited by hand.
+-- optim.lua: parameters after 5, 10, 15 and 20 steps of optimizers, computed by PyTorch 2.0.1 in float64.
+-- Made by make_golden.py; not edited by hand.
 -- luacheck: no max line length
 return {
     {

@@ -57,7 +57,7 @@ describe('optim\'s objects', function()
         assert.error_matches(function() optim.Adam(p, {leraningRate = 1}) end, "did you mean 'learningRate'")
         assert.error_matches(function() optim.Adam(p, {weight_decay = 1}) end, "did you mean 'weightDecay'")
         assert.error_matches(function() optim.SGD(p, {lr = '1'}) end, 'lr must be a number')
-        assert.error_matches(function() optim.SGD(p, {lr = -1}) end, 'lr .*not %-1')
+        assert.error_matches(function() optim.SGD(p, {lr = -1}) end, 'lr must be 0 or more, not %-1')
         assert.error_matches(function() optim.SGD({}) end, 'no parameters')
         assert.error_matches(function() optim.SGD {3} end, 'parameter 1 is no tensor')
         assert.error_matches(function() optim.SGD(nil) end, 'optim.SGD%(model:parameters%(%)')
@@ -66,7 +66,6 @@ describe('optim\'s objects', function()
         local opt = optim.Adam(p)
         assert.error_matches(function() opt:zero_grad() end, 'zeroGrad')
         assert.error_matches(function() return opt.param_groups end, 'opt.lr')
-        assert.error_matches(function() return optim.Adma end, "optim.Adma.*'Adam'")
     end)
 
     it('read and set their options', function()
@@ -115,7 +114,8 @@ describe('optim\'s objects', function()
         end
         local a, b = optim.SGD {torch.ones(2)}, optim.Adam {torch.ones(2)}
         assert.error_matches(function() a:loadStateDict(b:stateDict()) end, 'optim.Adam')
-        assert.error_matches(function() a:loadStateDict(optim.SGD({torch.ones(2), torch.ones(2)}):stateDict()) end, '2 parameters')
+        local two = optim.SGD {torch.ones(2), torch.ones(2)}
+        assert.error_matches(function() a:loadStateDict(two:stateDict()) end, '2 parameters')
         assert.error_matches(function() a:loadStateDict {} end, 'state')
     end)
 

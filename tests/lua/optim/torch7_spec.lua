@@ -1,4 +1,5 @@
--- optim.sgd, adam, rmsprop against the formulas of torch/optim, written out here element by element; and both faces of one training.
+-- optim.sgd, adam, rmsprop against the formulas of torch/optim, written out here element by element, and both faces of one
+-- training.
 require 'nn'
 require 'optim'
 local difference = require 'tests.lua.checks'.difference
@@ -141,7 +142,8 @@ end)
 
 local function network()
     torch.manualSeed(11)
-    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 12), nn.Tanh(), nn.Dropout(0.1), nn.Linear(12, 4))
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 12), nn.Tanh(), nn.Dropout(0.1),
+        nn.Linear(12, 4))
 end
 
 local function batches()
@@ -187,7 +189,7 @@ describe('both faces train the same weights, bit for bit', function()
         {'adam', {learningRate = 0.01}, 'Adam', {lr = 0.01, epsilonHat = true}},
         {'rmsprop', {learningRate = 0.01}, 'RMSprop', {lr = 0.01}},
     } do
-        it(row[3] .. (row[4].momentum and ' with momentum' or '') .. (row[4].epsilonHat and ' with epsilonHat' or ''), function()
+        it(('%s(%s)'):format(row[3], row[4].momentum and 'momentum' or row[4].epsilonHat and 'epsilonHat' or ''), function()
             local a, b = torch7Face(row[1], row[2]), autogradFace(row[3], row[4])
             assert.equal(0, difference(a, b))
             assert.is_true(difference(a, (network():getParameters())) > 0.01)

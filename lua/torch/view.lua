@@ -222,7 +222,8 @@ end
 -- n pieces of equal size; the last may be shorter.
 function Tensor.chunk(x, n, d)
     tensor.whole(n, 1, 'chunk', 'the number of pieces')
-    local size = tonumber(x._t.shape[dimension(x, d or 1, 'chunk')])
+    local k = dimension(x, d or 1, 'chunk')
+    local size = tonumber(x._t.shape[k])
     return Tensor.split(x, math.max(math.ceil(size / n), 1), d)
 end
 

@@ -53,8 +53,8 @@ function dispatchers.__newindex(self, key, value)
     if not getmetatable(self).__newindex__(self, key, value) then rawset(self, key, value) end
 end
 
--- Setting __add__ on a class makes Lua's own metamethod. A class may have a say in what its subclasses define: __define__ (class,
--- key, value) returns the value to store.
+-- Setting __add__ on a class makes Lua's own metamethod. A class may have a say in what its subclasses define:
+-- __define__(class, key, value) returns the value to store.
 local function define(class, key, value)
     local hook = class.__define__
     if hook then value = hook(class, key, value) end

@@ -125,31 +125,43 @@ static dl_status null_copy_run(const dl_frame *frame, const dl_plan *plan) {
     return DL_OK;
 }
 
-int null_install_backends(void **state) {
-    (void)state;
-    static const dl_backend cpu = {.size = sizeof cpu,
-                                   .dl_device_type = DL_HOST_TYPE,
-                                   .name = "cpu",
-                                   .count = null_count,
-                                   .info = null_info,
-                                   .open = null_open,
-                                   .alloc = null_alloc,
-                                   .free = null_free,
-                                   .copy = null_copy,
-                                   .synchronize = null_synchronize};
-    static dl_kernel_entry copies[] = {
-        {.kernel = {.size = sizeof(dl_kernel), .op = "copy", .backend = "cpu", .run = null_copy_run}},
-        {.kernel = {.size = sizeof(dl_kernel), .op = "copy", .backend = "far", .run = null_copy_run}},
-    };
+static const dl_backend cpu = {.size = sizeof cpu,
+                               .dl_device_type = DL_HOST_TYPE,
+                               .name = "cpu",
+                               .count = null_count,
+                               .info = null_info,
+                               .open = null_open,
+                               .alloc = null_alloc,
+                               .free = null_free,
+                               .copy = null_copy,
+                               .synchronize = null_synchronize};
+
+static dl_kernel_entry copies[] = {
+    {.kernel = {.size = sizeof(dl_kernel), .op = "copy", .backend = "cpu", .run = null_copy_run}},
+    {.kernel = {.size = sizeof(dl_kernel), .op = "copy", .backend = "far", .run = null_copy_run}},
+};
+
+static int add_far(void) {
     dl_backend far = cpu;
     far.dl_device_type = 0, far.name = "far", far.open = far_open;
     far.alloc = far_alloc, far.free = far_free, far.copy = far_copy;
-    setenv("XDG_DATA_HOME", "/nonexistent", 1);
-    unsetenv("DLRUN_PLUGIN_PATH");
-    if (dl_backend_add(&cpu, "tests") != DL_OK || dl_backend_add(&far, "tests") != DL_OK) return -1;
-    dl_kernel_add(&copies[0]);
+    if (dl_backend_add(&far, "tests") != DL_OK) return -1;
     dl_kernel_add(&copies[1]);
     return 0;
+}
+
+int null_install_far(void **state) {
+    (void)state;
+    return add_far() == 0 && dl_init() == DL_OK && dl_default_device() ? 0 : -1;
+}
+
+int null_install_backends(void **state) {
+    (void)state;
+    setenv("XDG_DATA_HOME", "/nonexistent", 1);
+    unsetenv("DLRUN_PLUGIN_PATH");
+    if (dl_backend_add(&cpu, "tests") != DL_OK) return -1;
+    dl_kernel_add(&copies[0]);
+    return add_far();
 }
 
 int null_install(void **state) { return null_install_backends(state) == 0 && dl_init() == DL_OK ? 0 : -1; }

@@ -23,6 +23,7 @@ extern uint64_t null_limit; /* bytes that both together may hold; 0: no limit */
 /* Registers both backends before dl_init() looks for plugins, and keeps it from finding any. A cmocka group setup. */
 int null_install(void **state);
 int null_install_backends(void **state); /* without dl_init(): for tests of the search path */
+int null_install_far(void **state);      /* "far" beside the real CPU backend, which the search path must hold */
 
 dl_device *null_device(const char *spec); /* opens it; fails the test where that fails */
 

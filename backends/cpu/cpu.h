@@ -22,7 +22,7 @@ typedef enum cpu_isa_level { CPU_BASELINE, CPU_AVX2, CPU_AVX512 } cpu_isa_level;
 cpu_isa_level cpu_isa(void); /* the best this machine has, or lower if DLRUN_ISA=baseline|avx2|avx512 says so */
 const char *cpu_isa_name(cpu_isa_level);
 
-/* ---- threads (parallel.c): one pool, libgomp's; see DESIGN section 11 ---------------------------------------------------- */
+/* ---- threads (parallel.c) ------------------------------------------------------------------------------------------------ */
 int32_t cpu_threads(int32_t n); /* sets (n > 0); returns the number in force */
 /* Calls body(context, begin, end) over [0, n) in chunks of at least `grain`, on the pool if more than one chunk comes out and
  * this is the thread that owns the pool (the one that loaded the backend), else serially. Chunk borders depend only on n, grain

@@ -1,33 +1,135 @@
-/* parallel.c - the one thread pool of the process: libgomp's, which oneDNN and OpenBLAS use too.
+/* parallel.c - the pool of worker threads.
  *
- * libgomp is opened at run time, after its spin time is set, because its environment is read once when it is loaded. Only the
- * thread that loaded the backend (the one that runs the script) enters parallel regions: every further thread that did
- * would get a pool of its own, and the pools would wait for each other's cores. Without libgomp all work is serial. */
+ * A region's chunks are claimed, not dealt out: the caller works too and waits only for chunks that a worker has begun. So a
+ * worker that the system has put aside, on a machine with other work, costs nothing, where a team that must meet at a barrier
+ * (OpenMP's) costs a time slice, 4 to 40 ms, in every region. Idle workers spin for longer than the gaps between the kernels of
+ * one step, then sleep.
+ *
+ * Only the thread that loaded the backend (the one that runs the script) uses the pool; others compute alone. oneDNN and
+ * OpenBLAS bring libgomp's pool of their own; its threads are told to sleep soon, so that the two do not fight for cores. */
 #include "backends/cpu/parallel.h"
 #include "backends/cpu/cpu.h"
 #include <dlfcn.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How long an idle worker spins before it sleeps, in libgomp's unit (about 100,000 a millisecond): longer than the gaps between
- * the kernels of one step, short enough that a process at rest uses no core. */
-static const char spin_count[] = "200000";
-enum { max_threads = 1024 };
+enum { MAX_THREADS = 1024 };
+enum { SPINS = 20000, PATIENCE = 2000 }; /* pauses before an idle worker sleeps; before a waiting caller gives way */
+
+/* The region in progress. `ticket` holds its number in the high half, the chunks not yet claimed in the low half; the other
+ * fields are written only while no chunk is left, and published by writing the ticket. */
+static struct {
+    _Atomic uint64_t ticket;
+    _Atomic int64_t done; /* chunks */
+    void (*body)(void *, int64_t, int64_t);
+    void *context;
+    int64_t n, chunks;
+} region;
 
 static struct {
-    void (*parallel)(void (*body)(void *), void *data, unsigned threads, unsigned flags); /* NULL: no libgomp */
-    int (*thread_num)(void);
-    int (*num_threads)(void);
-    void (*set_num_threads)(int);
-    int32_t threads;
-} pool = {.threads = 1};
+    _Atomic int32_t threads; /* that may work, the caller's included */
+    int32_t started;         /* workers */
+    _Atomic int32_t asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+} pool = {.threads = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-/* initial-exec: no call per access; and blocks made lazily in libgomp's threads crash LeakSanitizer's scan at exit. */
+/* initial-exec: no call per access; and blocks made lazily in a library's threads crash LeakSanitizer's scan at exit. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
-    char owner, busy;      /* may enter parallel regions; is inside one */
+    char owner, busy;      /* may use the pool; is inside a region */
     int32_t library_count; /* what this thread last gave omp_set_num_threads; 0: nothing yet */
 } self;
+
+static inline void pause_a_little(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static inline int work_left(void) { return (uint32_t)atomic_load(&region.ticket) != 0; }
+
+/* Claims chunks and runs them until none is left. The fields are read after the claim: until the chunk is done the caller
+ * waits. */
+static void work(void) {
+    for (;;) {
+        uint64_t ticket = atomic_load(&region.ticket);
+        const int64_t left = (int64_t)(uint32_t)ticket;
+        if (left == 0) return;
+        if (!atomic_compare_exchange_weak(&region.ticket, &ticket, ticket - 1)) continue;
+        const int64_t k = left - 1;
+        region.body(region.context, region.n * k / region.chunks, region.n * (k + 1) / region.chunks);
+        atomic_fetch_add(&region.done, 1);
+    }
+}
+
+static void *worker(void *number) {
+    const int32_t index = (int32_t)(intptr_t)number; /* from 1 */
+    self.busy = 1;
+    for (;;) {
+        const int wanted = index < atomic_load(&pool.threads);
+        if (wanted) work();
+        for (int i = 0; i < SPINS && wanted && !work_left(); i++) pause_a_little();
+        if (wanted && work_left()) continue;
+        pthread_mutex_lock(&pool.lock);
+        atomic_fetch_add(&pool.asleep, 1);
+        while (index >= atomic_load(&pool.threads) || !work_left()) pthread_cond_wait(&pool.wake, &pool.lock);
+        atomic_fetch_sub(&pool.asleep, 1);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    return NULL;
+}
+
+/* Starts the workers still missing; signals stay with the threads that the program knows. */
+static void start_workers(void) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    while (pool.started + 1 < atomic_load(&pool.threads)) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)(pool.started + 1)) != 0) {
+            atomic_store(&pool.threads, pool.started + 1);
+            break;
+        }
+        pthread_detach(thread);
+        pool.started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void cpu_parallel(int64_t n, int64_t grain, void (*body)(void *, int64_t, int64_t), void *context) {
+    if (n <= 0) return;
+    const int64_t most = grain > 1 ? n / grain : n, threads = atomic_load(&pool.threads);
+    const int64_t chunks = most < threads ? most : threads;
+    if (chunks < 2 || !self.owner || self.busy) {
+        body(context, 0, n);
+        return;
+    }
+    if (pool.started + 1 < threads) start_workers();
+    region.body = body, region.context = context, region.n = n, region.chunks = chunks;
+    atomic_store(&region.done, 0);
+    const uint64_t number = (atomic_load(&region.ticket) >> 32) + 1;
+    atomic_store(&region.ticket, number << 32 | (uint64_t)chunks);
+    if (atomic_load(&pool.asleep) > 0) {
+        pthread_mutex_lock(&pool.lock);
+        pthread_cond_broadcast(&pool.wake);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    self.busy = 1;
+    work();
+    self.busy = 0;
+    for (int i = 0; atomic_load(&region.done) < chunks; i++)
+        if (i < PATIENCE)
+            pause_a_little();
+        else
+            sched_yield();
+}
+
+/* ---- how many threads -------------------------------------------------------------------------------------------------------
+ */
 
 static int32_t available_cores(void) {
     cpu_set_t set;
@@ -43,80 +145,41 @@ static int32_t wanted_threads(void) {
     if (!text || !*text) return cores;
     char *end;
     const long n = strtol(text, &end, 10);
-    if (end == text || n < 1 || n > max_threads) {
+    if (end == text || n < 1 || n > MAX_THREADS) {
         cpu_host->log(1, "DLRUN_THREADS (or OMP_NUM_THREADS) is not a number from 1 to 1024; all cores are used");
         return cores;
     }
     return (int32_t)n;
 }
 
-/* dlsym gives an object pointer; ISO C wants it copied, not cast, into a function pointer. */
-static void symbol(void *library, const char *name, void *function) {
-    void *address = dlsym(library, name);
-    memcpy(function, &address, sizeof address);
-}
-
 void cpu_parallel_open(void) {
-    if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", spin_count, 0);
     self.owner = 1;
-    pool.threads = wanted_threads();
-    void *library = dlopen("libgomp.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        pool.threads = 1;
-        cpu_host->log(2, "libgomp.so.1 is missing: the CPU backend runs on one thread");
-        return;
-    }
-    symbol(library, "GOMP_parallel", &pool.parallel);
-    symbol(library, "omp_get_thread_num", &pool.thread_num);
-    symbol(library, "omp_get_num_threads", &pool.num_threads);
-    symbol(library, "omp_set_num_threads", &pool.set_num_threads);
-    if (!pool.parallel || !pool.thread_num || !pool.num_threads || !pool.set_num_threads) {
-        pool.parallel = NULL;
-        pool.threads = 1;
-        return;
-    }
+    atomic_store(&pool.threads, wanted_threads());
 }
 
 int32_t cpu_threads(int32_t n) {
-    if (n > 0 && pool.parallel) pool.threads = n < max_threads ? n : max_threads;
-    return pool.threads;
+    if (n > 0) atomic_store(&pool.threads, n < MAX_THREADS ? n : MAX_THREADS);
+    return atomic_load(&pool.threads);
+}
+
+/* ---- libraries with libgomp's pool
+ * ------------------------------------------------------------------------------------------- */
+
+static void (*set_library_threads)(int); /* NULL: no libgomp */
+
+/* libgomp reads its environment once, when it is loaded: its idle threads shall spin for some 0.1 ms only. */
+static void open_libgomp(void) {
+    if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 0);
+    void *library = dlopen("libgomp.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *address = library ? dlsym(library, "omp_set_num_threads") : NULL;
+    memcpy(&set_library_threads, &address, sizeof address);
 }
 
 int32_t cpu_library_threads(void) {
-    const int32_t count = self.owner && !self.busy ? pool.threads : 1;
-    if (pool.parallel && self.library_count != count) pool.set_num_threads(count);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const int32_t count = self.owner && !self.busy ? atomic_load(&pool.threads) : 1;
+    pthread_once(&once, open_libgomp);
+    if (set_library_threads && self.library_count != count) set_library_threads(count);
     self.library_count = count;
     return count;
-}
-
-typedef struct job {
-    void (*body)(void *, int64_t, int64_t);
-    void *context;
-    int64_t n, chunks;
-} job;
-
-/* One team member's share. libgomp may give fewer threads than asked for, so chunks are dealt out round-robin. */
-static void work(void *data) {
-    const job *j = (const job *)data;
-    const char busy = self.busy;
-    self.busy = 1;
-    const int64_t step = pool.num_threads();
-    for (int64_t k = pool.thread_num(); k < j->chunks; k += step) {
-        const int64_t begin = j->n * k / j->chunks, end = j->n * (k + 1) / j->chunks;
-        j->body(j->context, begin, end);
-    }
-    self.busy = busy;
-}
-
-void cpu_parallel(int64_t n, int64_t grain, void (*body)(void *, int64_t, int64_t), void *context) {
-    if (n <= 0) return;
-    const int64_t most = grain > 1 ? n / grain : n;
-    const int64_t chunks = most < pool.threads ? most : pool.threads;
-    if (chunks < 2 || !self.owner || self.busy) {
-        body(context, 0, n);
-        return;
-    }
-    job j = {body, context, n,
-             chunks}; /* always the whole team, even for fewer chunks: libgomp rebuilds it when its size changes */
-    pool.parallel(work, &j, (unsigned)pool.threads, 0);
 }

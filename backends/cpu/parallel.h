@@ -2,6 +2,6 @@
 #ifndef CPU_PARALLEL_H
 #define CPU_PARALLEL_H
 
-/* Loads libgomp and makes the calling thread the pool's owner. Once, from dl_plugin_init. */
+/* Makes the calling thread the pool's owner. Once, from dl_plugin_init. */
 void cpu_parallel_open(void);
 #endif

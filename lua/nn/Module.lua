@@ -161,7 +161,7 @@ end
 function Module:forward(input, ...)
     checkInput(self, input)
     -- parent.forward(self, x) in a user's forward(x): the parent's computation as part of this one
-    if path.running() == self and self.compute then return self:compute(input, ...) end
+    if self.compute and path.isRunning(self) then return self:compute(input, ...) end
     if select('#', ...) > 0 then return runRecorded(self, callers[kind(self)], input, ...) end
     return self:updateOutput(input)
 end
@@ -373,7 +373,7 @@ function Module.__define__(class, key, value)
     if key ~= 'forward' or type(value) ~= 'function' then return value end
     rawset(class, '__forward', value)
     return function(self, ...)
-        if path.running() == self then return value(self, ...) end
+        if path.isRunning(self) then return value(self, ...) end
         return Module.forward(self, ...)
     end
 end

@@ -16,6 +16,7 @@ require 'nn.shape'
 require 'nn.criterions'
 require 'nn.functional'
 nn.init = require 'nn.initialise'
+require 'nn.slips'
 
 local raw = require 'torch.raw'
 

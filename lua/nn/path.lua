@@ -1,7 +1,7 @@
 -- path.lua: which module is running, for error messages: "model.blocks[2].fc1: Linear(784 -> 256): …".
 --
--- Every call of a module notes itself at a depth and restores the depth when it returns. An error skips the restoring,
--- which does no harm: the next call at a lower depth starts from there.
+-- Every call of a module notes itself at a depth and restores the depth when it returns. An error skips the restoring: what it
+-- left is told from what runs by a look at Lua's own stack, which only errors and calls of parents need.
 local base = require 'dlrun.ffi'
 local children = require 'nn.children'
 
@@ -20,8 +20,19 @@ function M.leave(d, ...)
     return ...
 end
 
--- The innermost module that is running, or nil.
-function M.running() return stack[depth] end
+local folder = '@' .. base.root .. 'nn/'
+
+-- Is a function of this folder active, from the caller's caller's caller upwards?
+local function isActive()
+    for level = 4, math.huge do
+        local info = debug.getinfo(level, 'S')
+        if not info then return false end
+        if info.source:sub(1, #folder) == folder then return true end
+    end
+end
+
+-- Is this the innermost module that runs, so that the call of the asking function comes from its own code?
+function M.isRunning(module) return stack[depth] == module and isActive() end
 
 -- The name under which `holder` has the module, as an index of an expression; nil if it has not.
 local function step(holder, module)
@@ -45,12 +56,9 @@ local function expression()
     return 'model' .. text
 end
 
--- Forgets what an error has left.
-function M.reset() depth = 0 end
-
 -- Called when an error is raised: describes the innermost module and forgets the stack.
 function base.where()
-    if depth == 0 then return nil end
+    if depth == 0 or not isActive() then return nil end
     local ok, text = pcall(function() return ('%s: %s'):format(expression(), stack[depth]:describe()) end)
     depth = 0
     return ok and text or nil

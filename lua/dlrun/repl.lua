@@ -56,7 +56,8 @@ end
 
 -- Runs until the end of input; returns the exit status.
 return function(describe)
-    print(('dlrun %s, %s. Ctrl-D ends.'):format(host.version, jit.version))
+    print(('dlrun %s, %s. help() helps, Ctrl-D ends.'):format(host.version, jit.version))
+    rawset(_G, 'help', require 'dlrun.help'.help)
     local read = lineReader()
     while true do
         local chunk, message = readChunk(read)

@@ -2,6 +2,7 @@
 local base = require 'dlrun.ffi'
 local children = require 'nn.children'
 
+--- nn.Container(a, b, …): the parent of modules that hold modules; they run their children in their own way.
 local Container, parent = torch.class('nn.Container', 'nn.Module')
 
 -- Module or (name, module); an error says what is wrong with argument k.

@@ -160,11 +160,15 @@ local function definePair(name, op, attributes)
     end
 end
 
---- nn.MSECriterion([sizeAverage]), nn.AbsCriterion, nn.SmoothL1Criterion, nn.HuberCriterion: of (x - y), averaged or
--- summed.
+--- nn.MSECriterion([sizeAverage]): (x - y)²; nn.AbsCriterion: |x - y|. Both, as all losses of pairs, averaged, or summed with
+-- sizeAverage = false; {reduction = 'none'} keeps them apart.
 definePair('MSECriterion', 'squared_error', {})
 definePair('AbsCriterion', 'absolute_error', {})
+
+--- nn.SmoothL1Criterion([sizeAverage]) or {beta = 1}: d = |x - y|; d < beta ? d² / (2 beta) : d - beta / 2.
 definePair('SmoothL1Criterion', 'smooth_l1', {{name = 'beta', default = 1}})
+
+--- nn.HuberCriterion([sizeAverage]) or {delta = 1}: d = |x - y|; d < delta ? d² / 2 : delta (d - delta / 2).
 definePair('HuberCriterion', 'huber', {{name = 'delta', default = 1}})
 
 -- Losses with an optional weight of every element.
@@ -184,8 +188,9 @@ local function defineWeighted(name, op)
 end
 
 --- nn.BCECriterion([weights [, sizeAverage]]): binary cross entropy of probabilities; logarithms are bounded at -100.
--- nn.BCEWithLogitsLoss: the same of logits, stable.
 defineWeighted('BCECriterion', 'bce')
+
+--- nn.BCEWithLogitsCriterion([weights [, sizeAverage]]): the same of logits: stable, without nn.Sigmoid before it.
 defineWeighted('BCEWithLogitsCriterion', 'bce_with_logits')
 
 --- nn.DistKLDivCriterion([sizeAverage]): target·(log target - input), input log probabilities.

@@ -91,6 +91,7 @@ local function checkNesterov(o)
     end
 end
 
+--- optim.Optimizer: the parent of optim.SGD and its kin. opt.lr and the other options read and set.
 function Optimizer:__init(what, params, grads, given)
     -- model:parameters() in the middle of a call gives one array, at its end two
     if type(grads) == 'table' and not raw.isTensor(grads[1]) and given == nil then given = grads end
@@ -104,7 +105,6 @@ function Optimizer:__init(what, params, grads, given)
     ops.into.full(self.steps, nil, 0)
 end
 
--- opt.lr and the other options read and set.
 function Optimizer:__index__(key)
     local own = rawget(self, 'options')
     key = aliases[key] or key
@@ -225,7 +225,8 @@ end
 -- ---- the methods
 -- -----------------------------------------------------------------------------------------------------------
 
---- optim.SGD(params, {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false})
+--- optim.SGD(params, {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false}): p -= lr * v, where
+-- v = momentum v + (1 - dampening) g (v = g in the first step) and g = grad + weightDecay p.
 define('SGD', {lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false}, function(self, params, grads, o)
     checkNesterov(o)
     local momentum = o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
@@ -250,12 +251,15 @@ local function adam(decoupled)
     end
 end
 
---- optim.Adam(params, {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}),
--- optim.AdamW: the same with decay apart from the gradient (weightDecay = 0.01).
+--- optim.Adam(params, {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}): Kingma and Ba
+-- 2015. epsilonHat = true adds eps before the correction for bias, as Torch7's optim.adam does.
 define('Adam', {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, epsilonHat = false}, adam(false))
+
+--- optim.AdamW(params, {…}): Adam with decay apart from the gradient (Loshchilov and Hutter 2019); weightDecay = 0.01.
 define('AdamW', {lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, epsilonHat = false}, adam(true))
 
---- optim.RMSprop(params, {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0})
+--- optim.RMSprop(params, {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0}): p -= lr * g / (√v + eps), where
+-- v = alpha v + (1 - alpha) g² (Tieleman and Hinton 2012).
 define('RMSprop', {lr = 1e-2, alpha = 0.99, eps = 1e-8, weightDecay = 0, momentum = 0}, function(self, params, grads, o)
     local v, momentum = stateOf(self, 'v', params), o.momentum ~= 0 and stateOf(self, 'momentum', params) or params
     ops.rmsprop(params, grads, v, momentum, self.steps, o.lr, o.alpha, o.eps, o.weightDecay, o.momentum)

@@ -70,7 +70,8 @@ local function opText(name)
     base.check(C.dl_op_get(id, info))
     local signature = ffi.string(info.signature)
     local gradient = info.differentiable ~= 0 and '' or ' Without gradient.'
--- ---- classes and functions -------------------------------------------------------------------------------------------------
+    local head = signature:find '^[%w_]+%(' and signature or name .. ': ' .. signature
+    return ('op %s\n%s%s'):format(head, ffi.string(info.doc), gradient)
 end
 
 -- ---- classes and functions ----------------------------------------------------------------------------------------------

@@ -95,17 +95,19 @@ dl_status dl_var_of_node(dl_node *node, int32_t output, dl_var **out) {
 
 dl_status dl_check_history(const dl_tensor *t) {
     if (!t->var || !t->var->node || t->var->history == t->storage->rewritten) return DL_OK;
-    return dl_failf(DL_INVALID,
-                    "this result of %s shares its elements with a tensor that was changed in place while recording, so its gradient "
-                    "is not known any more; make it again after the change",
-                    t->var->node->name);
+    return dl_failf(
+        DL_INVALID,
+        "this result of %s shares its elements with a tensor that was changed in place while recording, so its gradient "
+        "is not known any more; make it again after the change",
+        t->var->node->name);
 }
 
 dl_status dl_requires_grad(dl_tensor *t, int32_t on) {
     if (!t->storage) return dl_failf(DL_INVALID, "an empty tensor cannot require a gradient");
     if (!on) {
         if (t->var && t->var->node)
-            return dl_failf(DL_INVALID, "the result of %s is on the tape; use detach() for a tensor that is not", t->var->node->name);
+            return dl_failf(DL_INVALID, "the result of %s is on the tape; use detach() for a tensor that is not",
+                            t->var->node->name);
         dl_var_release(t->var);
         t->var = NULL;
         return DL_OK;
@@ -130,7 +132,8 @@ int32_t dl_is_saved(const dl_tensor *t) { return t->storage && t->storage->saved
 static dl_status leaf_of(const dl_tensor *t, dl_var **out) {
     *out = t->var;
     if (!t->var) return dl_failf(DL_INVALID, "the tensor does not require a gradient; set requiresGrad first");
-    if (t->var->node) return dl_failf(DL_INVALID, "only leaves keep gradients; this tensor is the result of %s", t->var->node->name);
+    if (t->var->node)
+        return dl_failf(DL_INVALID, "only leaves keep gradients; this tensor is the result of %s", t->var->node->name);
     return DL_OK;
 }
 
@@ -143,12 +146,13 @@ dl_status dl_set_grad(dl_tensor *t, const dl_tensor *grad) {
     dl_var *leaf;
     DL_TRY(leaf_of(t, &leaf));
     if (grad) {
-        int same = grad->type == t->type && grad->ndim == t->ndim && grad->storage && grad->storage->device == t->storage->device &&
+        int same = grad->type == t->type && grad->ndim == t->ndim && grad->storage &&
+                   grad->storage->device == t->storage->device &&
                    memcmp(grad->shape, t->shape, (size_t)t->ndim * sizeof *t->shape) == 0;
         char a[160], b[160];
         if (!same)
-            return dl_failf(DL_INVALID, "a gradient must look like its tensor: expected %s, got %s", dl_tensor_text(t, a, sizeof a),
-                            dl_tensor_text(grad, b, sizeof b));
+            return dl_failf(DL_INVALID, "a gradient must look like its tensor: expected %s, got %s",
+                            dl_tensor_text(t, a, sizeof a), dl_tensor_text(grad, b, sizeof b));
     }
     dl_tensor_clear(&leaf->grad);
     return grad ? dl_tensor_detach(&leaf->grad, grad) : DL_OK; /* with its variable a gradient could refer to its own leaf */
@@ -157,7 +161,9 @@ dl_status dl_set_grad(dl_tensor *t, const dl_tensor *grad) {
 /* ---- nodes -------------------------------------------------------------------------------------------------------------- */
 
 static size_t attr_bytes(const dl_attr *a) {
-    return a->kind == DL_ATTR_INTS ? (size_t)a->n * sizeof *a->v.iv : a->kind == DL_ATTR_STRING ? (strlen(a->v.s) + 8) & ~(size_t)7 : 0;
+    return a->kind == DL_ATTR_INTS     ? (size_t)a->n * sizeof *a->v.iv
+           : a->kind == DL_ATTR_STRING ? (strlen(a->v.s) + 8) & ~(size_t)7
+                                       : 0;
 }
 
 /* Copies attributes; lists and strings go to `room`, 8-byte aligned. */
@@ -196,8 +202,10 @@ dl_status dl_node_new(int32_t n_in, int32_t n_out, const dl_attr *attr, int32_t 
     snprintf(node->name, sizeof node->name, "%s", name);
     dl_status status = DL_OK;
     for (int32_t k = 0; k < n_out && status == DL_OK; k++) status = new_var(&node->out[k].fresh);
-    if (status != DL_OK) dl_node_release(node);
-    else *out = node;
+    if (status != DL_OK)
+        dl_node_release(node);
+    else
+        *out = node;
     return status;
 }
 
@@ -316,8 +324,10 @@ dl_status dl_record_begin(const dl_op *op, const dl_frame *f, dl_node **out) {
     for (int32_t k = 0; k < n_in && status == DL_OK; k++)
         status = record_input(node, k, f->in[k], op->n_lists ? op->saved_in != 0 : (int)(saved_in >> k & 1));
     for (int32_t k = 0; k < node->n_out; k++) node->out[k].wanted = (int32_t)(saved_out >> k & 1);
-    if (status != DL_OK) dl_node_release(node);
-    else *out = node;
+    if (status != DL_OK)
+        dl_node_release(node);
+    else
+        *out = node;
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* backward.c - runs of the tape. Nodes are visited by falling sequence; only those on a way from a root to something wanted run.
- * Everything is computed before anything is written into a leaf's gradient. */
+/* backward.c - runs of the tape. Nodes are visited by falling sequence; only those on a way from a root to something wanted
+ * run. Everything is computed before anything is written into a leaf's gradient. */
 #include "core/backward.h"
 #include "core/call.h"
 #include "core/mem.h"
@@ -10,10 +10,10 @@
 #include <string.h>
 
 typedef struct visit {
-    dl_node *node;   /* referenced */
+    dl_node *node;    /* referenced */
     dl_tensor *grads; /* one per output: what has come together so far */
-    int32_t *needs;  /* one per input */
-    int32_t wanted;  /* does it lead to something wanted? */
+    int32_t *needs;   /* one per input */
+    int32_t wanted;   /* does it lead to something wanted? */
 } visit;
 
 typedef struct leaf_sum {
@@ -28,7 +28,7 @@ struct dl_backward_run {
     int32_t *slots; /* hash table: node -> visit + 1 */
     int32_t n_slots;
     int32_t n_targets;
-    dl_var **targets;     /* referenced; NULL entries allowed */
+    dl_var **targets; /* referenced; NULL entries allowed */
     dl_tensor *target_grads;
     int32_t n_leaves, leaf_capacity;
     leaf_sum *leaves;
@@ -40,7 +40,8 @@ static dl_status no_memory(void) { return dl_failf(DL_NOMEM, "out of memory in b
 
 /* ---- the calls backward makes itself ------------------------------------------------------------------------------------- */
 
-static dl_status call1(const char *op, const dl_tensor *a, const dl_tensor *b, dl_tensor *out, const dl_attr *attr, int32_t n_attr) {
+static dl_status call1(const char *op, const dl_tensor *a, const dl_tensor *b, dl_tensor *out, const dl_attr *attr,
+                       int32_t n_attr) {
     const dl_tensor *in[] = {a, b};
     return dl_call(dl_op_find(op), in, b ? 2 : 1, &out, 1, attr, n_attr);
 }
@@ -75,7 +76,8 @@ static dl_status fit(dl_tensor *g, const dl_tensor *meta) {
 /* sum += g. In place where nobody else can see the sum. */
 static dl_status add_to(dl_backward_run *run, dl_tensor *sum, const dl_tensor *g) {
     if (!sum->storage) return dl_tensor_alias(sum, g);
-    int own = sum->storage->references == 1 && !sum->storage->exposed && !(run->flags & DL_CREATE_GRAPH) && sum->storage != g->storage;
+    int own = sum->storage->references == 1 && !sum->storage->exposed && !(run->flags & DL_CREATE_GRAPH) &&
+              sum->storage != g->storage;
     if (own && dl_tensor_contiguous(sum)) return call1("add", sum, g, sum, NULL, 0);
     dl_tensor t = {0};
     DL_TRY(call1("add", sum, g, &t, NULL, 0));
@@ -85,7 +87,8 @@ static dl_status add_to(dl_backward_run *run, dl_tensor *sum, const dl_tensor *g
     return status;
 }
 
-/* ---- collecting nodes ----------------------------------------------------------------------------------------------------- */
+/* ---- collecting nodes -----------------------------------------------------------------------------------------------------
+ */
 
 static int32_t slot_of(const dl_backward_run *run, const dl_node *node) {
     uint64_t h = (uint64_t)(uintptr_t)node * 0x9e3779b97f4a7c15u;
@@ -209,15 +212,17 @@ static dl_status seed_root(dl_backward_run *run, dl_var *root, const dl_tensor *
     if (gradient) {
         char a[160], b[160];
         if (!same_shape(gradient, &root->meta))
-            return dl_failf(DL_INVALID, "backward: expected a gradient of shape %s, got %s", dl_tensor_text(&root->meta, a, sizeof a),
-                            dl_tensor_text(gradient, b, sizeof b));
+            return dl_failf(DL_INVALID, "backward: expected a gradient of shape %s, got %s",
+                            dl_tensor_text(&root->meta, a, sizeof a), dl_tensor_text(gradient, b, sizeof b));
         DL_TRY(dl_tensor_alias(&g, gradient));
     } else {
         int64_t count; /* meta has no storage, so dl_tensor_count says 0 */
         DL_TRY(dl_shape_count(root->meta.type, root->meta.ndim, root->meta.shape, &count));
         if (count != 1)
-            return dl_failf(DL_INVALID, "backward: a result of %lld elements needs a gradient to start from; pass one, or reduce it to one number",
-                            (long long)count);
+            return dl_failf(
+                DL_INVALID,
+                "backward: a result of %lld elements needs a gradient to start from; pass one, or reduce it to one number",
+                (long long)count);
         dl_attr attr[] = {{.kind = DL_ATTR_INTS, .n = root->meta.ndim, .v.iv = root->meta.shape},
                           {.kind = DL_ATTR_FLOAT, .v.f = 1},
                           {.kind = DL_ATTR_INT, .v.i = root->meta.type}};
@@ -232,7 +237,8 @@ static dl_status seed_root(dl_backward_run *run, dl_var *root, const dl_tensor *
     return status;
 }
 
-/* ---- one node ------------------------------------------------------------------------------------------------------------- */
+/* ---- one node -------------------------------------------------------------------------------------------------------------
+ */
 
 static dl_status distribute(dl_backward_run *run, visit *at, dl_tensor *in_grads) {
     for (int32_t k = 0; k < at->node->n_in; k++) {
@@ -283,8 +289,10 @@ static dl_status visit_node(dl_backward_run *run, visit *at) {
     dl_node *node = at->node;
     if (!at->wanted || !has_gradient(at)) return finish_visit(run, at);
     if (node->consumed)
-        return dl_failf(DL_INVALID, "backward through %s a second time: its saved tensors were freed by the first; pass retainGraph = true there",
-                        node->name);
+        return dl_failf(
+            DL_INVALID,
+            "backward through %s a second time: its saved tensors were freed by the first; pass retainGraph = true there",
+            node->name);
     dl_tensor *in_grads = dl_mem_zero((size_t)(node->n_in + 1) * sizeof *in_grads);
     if (!in_grads) return no_memory();
     if (node->kind == DL_NODE_CUSTOM) {
@@ -329,7 +337,8 @@ dl_status dl_backward_step(dl_backward_run *run) {
     return status;
 }
 
-/* ---- begin and end -------------------------------------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------------------------------------
+ */
 
 static void free_run(dl_backward_run *run) {
     for (int32_t v = 0; v < run->n_visits; v++) {
@@ -380,15 +389,19 @@ dl_status dl_backward_on(dl_var *const *roots, const dl_tensor *const *gradients
         if (roots[k]) status = seed_root(run, roots[k], gradients ? gradients[k] : NULL);
     *recording = old;
     run->at = run->n_visits - 1;
-    if (status != DL_OK) free_run(run);
-    else *out = run;
+    if (status != DL_OK)
+        free_run(run);
+    else
+        *out = run;
     return status;
 }
 
 static dl_status variables_of(const dl_tensor *const *t, int32_t n, const char *what, dl_var **vars) {
     for (int32_t k = 0; k < n; k++) {
         vars[k] = t[k] ? t[k]->var : NULL;
-        if (!vars[k]) return dl_failf(DL_INVALID, "backward: %s %d is not on the tape: nothing it came from requires a gradient", what, k);
+        if (!vars[k])
+            return dl_failf(DL_INVALID, "backward: %s %d is not on the tape: nothing it came from requires a gradient", what,
+                            k);
         dl_status status = dl_check_history(t[k]);
         if (status != DL_OK) return dl_fail_context(status, "backward: %s %d", what, k);
     }
@@ -401,7 +414,8 @@ dl_status dl_backward_begin(const dl_tensor *const *roots, const dl_tensor *cons
     if (!vars) return no_memory();
     dl_status status = variables_of(roots, n_roots, "root", vars);
     if (status == DL_OK) status = variables_of(targets, n_targets, "target", vars + n_roots);
-    if (status == DL_OK) status = dl_backward_on(vars, gradients, n_roots, vars + n_roots, n_targets, n_targets == 0, flags, run);
+    if (status == DL_OK)
+        status = dl_backward_on(vars, gradients, n_roots, vars + n_roots, n_targets, n_targets == 0, flags, run);
     dl_mem(vars, 0);
     return status;
 }
@@ -432,20 +446,23 @@ dl_status dl_backward_end(dl_backward_run *run, dl_tensor *const *out) {
     return status;
 }
 
-dl_status dl_backward(const dl_tensor *const *roots, const dl_tensor *const *gradients, int32_t n_roots, const dl_tensor *const *targets,
-                      dl_tensor *const *out, int32_t n_targets, int32_t flags) {
+dl_status dl_backward(const dl_tensor *const *roots, const dl_tensor *const *gradients, int32_t n_roots,
+                      const dl_tensor *const *targets, dl_tensor *const *out, int32_t n_targets, int32_t flags) {
     dl_backward_run *run;
     DL_TRY(dl_backward_begin(roots, gradients, n_roots, targets, n_targets, flags, &run));
     dl_status status = dl_backward_step(run);
     if (status == DL_PENDING) {
         dl_backward_end(run, NULL);
-        return dl_failf(DL_INVALID, "backward met a custom node that only its owner can compute; use dl_backward_begin and dl_backward_step");
+        return dl_failf(
+            DL_INVALID,
+            "backward met a custom node that only its owner can compute; use dl_backward_begin and dl_backward_step");
     }
     dl_status end = dl_backward_end(run, out);
     return status != DL_OK ? status : end;
 }
 
-/* ---- pending nodes -------------------------------------------------------------------------------------------------------- */
+/* ---- pending nodes --------------------------------------------------------------------------------------------------------
+ */
 
 static visit *pending(dl_backward_run *run) { return run->given ? &run->visits[run->at] : NULL; }
 

@@ -54,7 +54,9 @@ dl_status dl_capture_begin(void) {
 static size_t list_bytes(const dl_attr *a, uint32_t n) {
     size_t bytes = 0;
     for (uint32_t k = 0; k < n; k++)
-        bytes += a[k].kind == DL_ATTR_INTS ? (size_t)a[k].n * sizeof *a[k].v.iv : a[k].kind == DL_ATTR_STRING ? (strlen(a[k].v.s) + 8) & ~(size_t)7 : 0;
+        bytes += a[k].kind == DL_ATTR_INTS     ? (size_t)a[k].n * sizeof *a[k].v.iv
+                 : a[k].kind == DL_ATTR_STRING ? (strlen(a[k].v.s) + 8) & ~(size_t)7
+                                               : 0;
     return bytes;
 }
 

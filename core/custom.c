@@ -49,8 +49,8 @@ static dl_status begin(const char *name, const dl_tensor *const *in, int32_t n_i
     return DL_OK;
 }
 
-dl_status dl_custom_record(const char *name, int64_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
-                           int32_t *recorded) {
+dl_status dl_custom_record(const char *name, int64_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out,
+                           int32_t n_out, int32_t *recorded) {
     dl_node *node;
     *recorded = 0;
     if (!dl_must_record(in, n_in)) return DL_OK;

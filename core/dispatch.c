@@ -44,7 +44,8 @@ static dl_status check_present(const dl_op *op, const dl_tensor *const *in, int3
         int unread = op->grad_of && !(op->saved_in >> k & 1); /* a gradient's program need not read every tensor */
         int optional = arg->kind == DL_ARG_OPTIONAL || (arg->kind == DL_ARG_LIST && arg->written); /* an optimizer's state */
         if (!in[k] && (optional || (unread && k > 0))) continue;
-        return dl_failf(DL_INVALID, "%s: tensor '%s' is %s", op->name, arg->name, in[k] ? "empty (it has no storage)" : "missing");
+        return dl_failf(DL_INVALID, "%s: tensor '%s' is %s", op->name, arg->name,
+                        in[k] ? "empty (it has no storage)" : "missing");
     }
     return DL_OK;
 }
@@ -57,10 +58,11 @@ static dl_status choose_device(const dl_op *op, const dl_tensor *const *in, int3
         const dl_tensor *t = k < n_in ? in[k] : out[k - n_in];
         if (!t || !t->storage) continue;
         dl_device *d = t->storage->device;
-        if (!*device) *device = d;
+        if (!*device)
+            *device = d;
         else if (d != *device)
-            return dl_failf(DL_INVALID, "%s: tensors on different devices: %s and %s; move one with :to()", op->name, dl_device_name(*device),
-                            dl_device_name(d));
+            return dl_failf(DL_INVALID, "%s: tensors on different devices: %s and %s; move one with :to()", op->name,
+                            dl_device_name(*device), dl_device_name(d));
     }
     if (!*device) *device = dl_default_device();
     return *device ? DL_OK : DL_UNSUPPORTED;
@@ -88,7 +90,8 @@ static int ranges_meet(const dl_tensor *a, const dl_tensor *b) {
 static int overlaps(const dl_call_context *c, const dl_tensor *out, const dl_tensor *const *in, int32_t n_in) {
     int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
     for (int32_t k = 0; k < n_in; k++)
-        if (in[k] && in[k]->storage == out->storage && !(pointwise && same_view(in[k], out)) && ranges_meet(in[k], out)) return 1;
+        if (in[k] && in[k]->storage == out->storage && !(pointwise && same_view(in[k], out)) && ranges_meet(in[k], out))
+            return 1;
     return 0;
 }
 
@@ -100,13 +103,21 @@ static dl_status check_given(dl_call_context *c, uint32_t k, const dl_tensor *co
     dl_tensor *out = c->caller_out[k];
     for (int32_t d = 0; d < out->ndim; d++)
         if (out->strides[d] == 0 && out->shape[d] > 1)
-            return dl_failf(DL_INVALID, "%s: cannot write into an expanded tensor: several elements share one place; clone it first", c->op->name);
+            return dl_failf(DL_INVALID,
+                            "%s: cannot write into an expanded tensor: several elements share one place; clone it first",
+                            c->op->name);
     if (dl_recording_now()->enabled) {
         if (out->var && !out->var->node && !out->var->proxy)
-            return dl_failf(DL_INVALID, "%s: a leaf that requires a gradient cannot be changed in place while recording; wrap the change in torch.noGrad", c->op->name);
+            return dl_failf(DL_INVALID,
+                            "%s: a leaf that requires a gradient cannot be changed in place while recording; wrap the change "
+                            "in torch.noGrad",
+                            c->op->name);
         int view = (out->flags & DL_TENSOR_BORROWED) || is_recorded_view(out);
         if ((record || out->var) && view)
-            return dl_failf(DL_INVALID, "%s: a recorded value cannot be written into a view of another tensor; build the result with torch.cat or torch.stack", c->op->name);
+            return dl_failf(DL_INVALID,
+                            "%s: a recorded value cannot be written into a view of another tensor; build the result with "
+                            "torch.cat or torch.stack",
+                            c->op->name);
     }
     if (!(c->aside >> k & 1) && overlaps(c, out, in, n_in)) {
         c->aside |= 1u << k;
@@ -122,7 +133,8 @@ static dl_status check_given(dl_call_context *c, uint32_t k, const dl_tensor *co
 static dl_status make_outputs(dl_call_context *c) {
     for (uint32_t k = 0; k < c->frame.n_out; k++) {
         dl_tensor *out = c->caller_out[k];
-        if (c->aside >> k & 1) c->out[k] = &c->temp[k];
+        if (c->aside >> k & 1)
+            c->out[k] = &c->temp[k];
         else if (!(c->given >> k & 1)) {
             int64_t shape[DL_MAX_DIMS];
             dl_dtype type = out->type;
@@ -164,8 +176,10 @@ static dl_status run_composed(dl_call_context *c) {
 
 static dl_status lacking(const dl_call_context *c) {
     const char *backend = dl_core_of(c->frame.device)->backend->api.name;
-    return dl_failf(DL_UNSUPPORTED, "backend %s has no kernel for %s on %s, and no composition covers it; --fallback=cpu would run it on the CPU",
-                    backend, c->op->name, c->frame.n_in && c->frame.in[0] ? dl_dtype_name(c->frame.in[0]->type) : dl_dtype_name(c->out[0]->type));
+    return dl_failf(
+        DL_UNSUPPORTED,
+        "backend %s has no kernel for %s on %s, and no composition covers it; --fallback=cpu would run it on the CPU", backend,
+        c->op->name, c->frame.n_in && c->frame.in[0] ? dl_dtype_name(c->frame.in[0]->type) : dl_dtype_name(c->out[0]->type));
 }
 
 /* The kernel, else the composition, else the CPU where that is allowed. */
@@ -187,7 +201,8 @@ static dl_status compute(dl_call_context *c) {
 
 static void touch_written(const dl_call_context *c) {
     for (uint32_t k = 0; k < c->frame.n_in; k++)
-        if (c->frame.in[k] && dl_op_argument(c->op, (int32_t)k, (int32_t)c->frame.n_in)->written) dl_storage_touch(c->frame.in[k]->storage);
+        if (c->frame.in[k] && dl_op_argument(c->op, (int32_t)k, (int32_t)c->frame.n_in)->written)
+            dl_storage_touch(c->frame.in[k]->storage);
 }
 
 static dl_status store_aside(dl_call_context *c) {
@@ -207,8 +222,10 @@ static void release_temporaries(dl_call_context *c) {
 static void empty_new_outputs(dl_call_context *c) {
     for (uint32_t k = 0; k < c->frame.n_out; k++)
         if (!(c->given >> k & 1)) {
-            if (c->caller_out[k]->storage) dl_tensor_clear(c->caller_out[k]);
-            else memset(c->caller_out[k], 0, sizeof *c->caller_out[k]);
+            if (c->caller_out[k]->storage)
+                dl_tensor_clear(c->caller_out[k]);
+            else
+                memset(c->caller_out[k], 0, sizeof *c->caller_out[k]);
         }
 }
 
@@ -236,15 +253,18 @@ static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int rec
         c->frame.epilogue = NULL;
         c->frame.epilogue_attr = NULL;
     }
-    if (c->op->def.flags & DL_OP_VIEW) DL_TRY(make_view(c));
+    if (c->op->def.flags & DL_OP_VIEW)
+        DL_TRY(make_view(c));
     else {
         for (uint32_t k = 0; k < c->frame.n_out; k++)
             if (c->given >> k & 1) DL_TRY(check_given(c, k, in, (int32_t)c->frame.n_in, record));
         if (!(c->op->def.flags & DL_OP_SYNC)) DL_TRY(make_outputs(c));
         /* What an in-place call saves must be saved before it is overwritten. */
         if (record) DL_TRY(dl_record_begin(c->op, &c->frame, node));
-        if (pointwise) DL_TRY(dl_pointwise_prepare(c, in));
-        else if (strcmp(c->op->name, "copy") == 0) DL_TRY(dl_pointwise_expand(c, in));
+        if (pointwise)
+            DL_TRY(dl_pointwise_prepare(c, in));
+        else if (strcmp(c->op->name, "copy") == 0)
+            DL_TRY(dl_pointwise_expand(c, in));
         DL_TRY(compute(c));
         if (c->op->def.flags & DL_OP_MUTATES) touch_written(c);
         DL_TRY(store_aside(c));
@@ -292,15 +312,18 @@ static dl_status call_once(dl_op *op, const dl_tensor *const *in, int32_t n_in, 
         if (out[k]->storage) {
             c.given |= 1u << k;
             DL_TRY(dl_tensor_refresh(out[k]));
-        } else if (out[k]->ndim || out[k]->shape) memset(out[k], 0, sizeof *out[k]);
+        } else if (out[k]->ndim || out[k]->shape)
+            memset(out[k], 0, sizeof *out[k]);
     }
     DL_TRY(choose_device(op, in, n_in, out, n_out, &c.frame.device));
     c.frame.stream = c.frame.device->stream;
     int record = differentiable(op) && dl_must_record(in, n_in);
     dl_node *node = NULL;
     dl_status status = execute(&c, in, record, &node);
-    if (status == DL_OK && node) dl_record_end(node, c.caller_out, n_out);
-    else if (status == DL_OK) leave_tape(&c);
+    if (status == DL_OK && node)
+        dl_record_end(node, c.caller_out, n_out);
+    else if (status == DL_OK)
+        leave_tape(&c);
     if (node) dl_node_release(node);
     release_temporaries(&c);
     if (status != DL_OK) empty_new_outputs(&c);
@@ -323,8 +346,14 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     DL_TRY(check_counts(op, n_in, n_out));
     DL_TRY(check_present(op, in, n_in));
     DL_TRY(dl_op_attrs(op, attr, n_attr, full));
-    dl_frame frame = {.size = sizeof frame, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .n_attr = (uint32_t)op->n_attrs,
-                      .in = in, .out = out, .attr = full, .user = op->def.user};
+    dl_frame frame = {.size = sizeof frame,
+                      .n_in = (uint32_t)n_in,
+                      .n_out = (uint32_t)n_out,
+                      .n_attr = (uint32_t)op->n_attrs,
+                      .in = in,
+                      .out = out,
+                      .attr = full,
+                      .user = op->def.user};
     int given[DL_MAX_OUTS];
     for (int32_t k = 0; k < n_out; k++) given[k] = out[k]->storage != NULL;
     DL_TRY(choose_device(op, in, n_in, out, n_out, &frame.device));
@@ -347,16 +376,16 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     return dl_fail_context(status, "%s", op->name);
 }
 
-dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
-                     int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr) {
+dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                     const dl_attr *attr, int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr) {
     if (dl_interrupted() && dl_take_interrupt()) return dl_failf(DL_INTERRUPTED, "interrupted");
     atomic_fetch_add_explicit(&call_count, 1, memory_order_relaxed);
     if (op->def.flags & DL_OP_COMPOSITE) return call_composite(op, in, n_in, out, n_out, attr, n_attr);
     return call_once(op, in, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);
 }
 
-dl_status dl_call(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
-                  int32_t n_attr) {
+dl_status dl_call(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                  const dl_attr *attr, int32_t n_attr) {
     dl_op *op = dl_op_at(id);
     if (!op) return dl_failf(DL_INVALID, "there is no op number %d", id);
     return dl_call_op(op, in, n_in, out, n_out, attr, n_attr, NULL, NULL);
@@ -382,8 +411,15 @@ dl_status dl_view(int32_t id, const dl_tensor *in, dl_tensor *out, const dl_attr
     DL_TRY(dl_op_attrs(op, attr, n_attr, c.attr));
     c.out[0] = c.caller_out[0] = out;
     memset(out, 0, offsetof(dl_tensor, dims));
-    c.frame = (dl_frame){.size = sizeof c.frame, .n_in = 1, .n_out = 1, .n_attr = (uint32_t)op->n_attrs, .in = &in, .out = c.out,
-                         .attr = c.attr, .device = in->storage->device, .user = op->def.user};
+    c.frame = (dl_frame){.size = sizeof c.frame,
+                         .n_in = 1,
+                         .n_out = 1,
+                         .n_attr = (uint32_t)op->n_attrs,
+                         .in = &in,
+                         .out = c.out,
+                         .attr = c.attr,
+                         .device = in->storage->device,
+                         .user = op->def.user};
     dl_status status = dl_infer(&c);
     if (status != DL_OK) {
         memset(out, 0, offsetof(dl_tensor, dims));

@@ -53,8 +53,10 @@ dl_status dl_fallback_run(const dl_op *op, const dl_frame *f) {
     dl_set_grad_enabled(recording);
     for (uint32_t k = 0; k < f->n_out && status == DL_OK; k++) {
         byte_count += bytes_of(&results[k]);
-        if (op->def.flags & DL_OP_SYNC) status = dl_tensor_to(f->out[k], &results[k], f->device, results[k].type);
-        else status = dl_tensor_write(f->out[k], (char *)results[k].data + results[k].byte_offset, bytes_of(&results[k]));
+        if (op->def.flags & DL_OP_SYNC)
+            status = dl_tensor_to(f->out[k], &results[k], f->device, results[k].type);
+        else
+            status = dl_tensor_write(f->out[k], (char *)results[k].data + results[k].byte_offset, bytes_of(&results[k]));
     }
     for (uint32_t k = 0; k < f->n_in && status == DL_OK; k++) status = give_back(op, f, k, &hosts[k]);
     call_count++;

@@ -77,8 +77,8 @@ static dl_status check_chain(const dl_op *op, const dl_epilogue *chain, int32_t 
     return DL_OK;
 }
 
-/* While recording, the values between the calls do not exist afterwards: only a single follower whose gradient reads nothing but its
- * output can be fused, after an op that does not save its own output. */
+/* While recording, the values between the calls do not exist afterwards: only a single follower whose gradient reads nothing
+ * but its output can be fused, after an op that does not save its own output. */
 static int may_fuse_recorded(const dl_op *op, const dl_epilogue *chain, int32_t n) {
     dl_op *gradient;
     if (n != 1 || op->saved_out) return 0;
@@ -97,7 +97,8 @@ static dl_dtype chain_type(const dl_tensor *const *in, int32_t n_in, const dl_ep
     if (type != DL_F32 && type != DL_F64) return -1;
     for (int32_t k = 0; k < n; k++) {
         dl_dtype compute, out;
-        if (dl_rule_types(dl_op_at(chain[k].op)->def.rule, type, &compute, &out) != DL_OK || compute != type || out != type) return -1;
+        if (dl_rule_types(dl_op_at(chain[k].op)->def.rule, type, &compute, &out) != DL_OK || compute != type || out != type)
+            return -1;
     }
     return type;
 }
@@ -116,8 +117,8 @@ static dl_status chain_attrs(const dl_epilogue *chain, int32_t n, dl_attr *attrs
     return DL_OK;
 }
 
-static dl_status call_one_by_one(const dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
-                                 const dl_attr *attr, int32_t n_attr, const dl_epilogue *chain, int32_t n) {
+static dl_status call_one_by_one(const dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out,
+                                 int32_t n_out, const dl_attr *attr, int32_t n_attr, const dl_epilogue *chain, int32_t n) {
     if (n == 0) return dl_call(op->id, in, n_in, out, n_out, attr, n_attr);
     dl_tensor between[2] = {0};
     dl_tensor *first[DL_MAX_OUTS];
@@ -142,8 +143,8 @@ static dl_status call_one_by_one(const dl_op *op, const dl_tensor *const *in, in
 }
 
 /* A fused call has run with recording off: now record it as the two calls it stands for. */
-static dl_status record_pair(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, const dl_attr *attr, int32_t n_attr,
-                             const dl_epilogue *follower) {
+static dl_status record_pair(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, const dl_attr *attr,
+                             int32_t n_attr, const dl_epilogue *follower) {
     dl_attr full[DL_MAX_ATTRS];
     dl_node *node = NULL;
     dl_op *pointwise = dl_op_at(follower->op);
@@ -186,8 +187,8 @@ static dl_status fused_program(const dl_op *op, const dl_tensor *const *in, int3
     return chain_program(links, n + first, type, out);
 }
 
-dl_status dl_call_fused(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
-                        int32_t n_attr, const dl_epilogue *chain, int32_t n) {
+dl_status dl_call_fused(int32_t id, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                        const dl_attr *attr, int32_t n_attr, const dl_epilogue *chain, int32_t n) {
     dl_op *op = dl_op_at(id);
     if (!op) return dl_failf(DL_INVALID, "there is no op number %d", id);
     DL_TRY(check_chain(op, chain, n));

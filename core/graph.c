@@ -65,7 +65,8 @@ void dl_graph_fail(dl_graph *g, dl_status status) {
 }
 
 static void misuse(dl_graph *g, const char *what, uint32_t k) {
-    if (g->status == DL_OK) g->status = dl_failf(DL_INTERNAL, "a composition or gradient asked for %s %u, which it does not have", what, k);
+    if (g->status == DL_OK)
+        g->status = dl_failf(DL_INTERNAL, "a composition or gradient asked for %s %u, which it does not have", what, k);
 }
 
 static dl_value present(dl_graph *g, dl_value v) { return g->values[v] ? v : DL_NO_VALUE; }
@@ -103,8 +104,10 @@ const dl_tensor *dl_graph_tensor(dl_graph *g, dl_value v) {
 }
 
 void dl_graph_returns(dl_graph *g, uint32_t k, dl_value v) {
-    if (k >= g->n_returned || v >= g->n_values) misuse(g, "a place to return", k);
-    else if (g->status == DL_OK) g->returned[k] = v;
+    if (k >= g->n_returned || v >= g->n_values)
+        misuse(g, "a place to return", k);
+    else if (g->status == DL_OK)
+        g->returned[k] = v;
 }
 
 /* Where the graph's tensors lie; NULL if it has none. */
@@ -116,8 +119,8 @@ static dl_device *device_of(const dl_graph *g) {
     return NULL;
 }
 
-dl_status dl_call_on(dl_device *device, int32_t op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
-                     const dl_attr *attr, int32_t n_attr) {
+dl_status dl_call_on(dl_device *device, int32_t op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out,
+                     int32_t n_out, const dl_attr *attr, int32_t n_attr) {
     dl_device *own = dl_default_device();
     if (device && own) (void)dl_set_default_device(device);
     dl_status status = dl_call(op, in, n_in, out, n_out, attr, n_attr);
@@ -131,15 +134,19 @@ static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in,
     if (n_in > DL_GRAPH_INLINE && !(tensors = dl_mem(NULL, n_in * sizeof *tensors))) return no_memory();
     dl_status status = DL_OK;
     for (uint32_t k = 0; k < n_in && status == DL_OK; k++) {
-        if (in[k] >= g->n_values) status = dl_failf(DL_INTERNAL, "%s: value %d does not exist", op->name, in[k]);
-        else tensors[k] = in[k] < 0 ? NULL : g->values[in[k]];
+        if (in[k] >= g->n_values)
+            status = dl_failf(DL_INTERNAL, "%s: value %d does not exist", op->name, in[k]);
+        else
+            tensors[k] = in[k] < 0 ? NULL : g->values[in[k]];
     }
     dl_tensor *outs[DL_MAX_OUTS] = {0};
     if (status == DL_OK && !grow(g, op->n_outs)) status = no_memory();
     for (int32_t k = 0; k < op->n_outs && status == DL_OK; k++) {
         outs[k] = dl_mem_zero(sizeof **outs);
-        if (!outs[k]) status = no_memory();
-        else add_value(g, outs[k], outs[k]);
+        if (!outs[k])
+            status = no_memory();
+        else
+            add_value(g, outs[k], outs[k]);
     }
     dl_device *device = op->n_tensors ? NULL : device_of(g); /* a call without inputs runs on the default device */
     if (status == DL_OK) status = dl_call_on(device, op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);

@@ -46,8 +46,8 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
                         dl_tensor_text(&want, wanted, sizeof wanted), dl_tensor_text(out, text, sizeof text));
     }
     if (!may_store(type, out->type))
-        return dl_failf(DL_INVALID, "a %s result cannot be stored in a %s tensor; convert it first",
-                        dl_dtype_name(type), dl_dtype_name(out->type));
+        return dl_failf(DL_INVALID, "a %s result cannot be stored in a %s tensor; convert it first", dl_dtype_name(type),
+                        dl_dtype_name(out->type));
     int same = type == out->type || (type == DL_BOOL && out->type == DL_U8);
     /* creation ops and copies convert while they write: their kernels read the type off the output */
     int converts = c->op->n_tensors == 0 || strcmp(c->op->name, "copy") == 0;
@@ -74,7 +74,8 @@ dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const
     return DL_OK;
 }
 
-dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides, uint64_t byte_offset) {
+dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides,
+                      uint64_t byte_offset) {
     dl_call_context *c = dl_context_of(f);
     if (c->given >> k & 1) return dl_failf(DL_INVALID, "a view cannot be written into a given tensor");
     DL_TRY(dl_set_out(f, k, f->in[0]->type, ndim, shape));
@@ -86,7 +87,8 @@ dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shap
 
 dl_status dl_alloc_out(const dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
     dl_tensor *out = f->out[k];
-    if (out->storage) return dl_failf(DL_INVALID, "the size of this result depends on the data: it cannot be written into a given tensor");
+    if (out->storage)
+        return dl_failf(DL_INVALID, "the size of this result depends on the data: it cannot be written into a given tensor");
     dl_capture_refuse("the size of a result depends on data");
     *out = (dl_tensor){0};
     return dl_tensor_new(out, type, ndim, shape, f->device);

@@ -1,4 +1,5 @@
-/* node_gradient.c - the gradient of one recorded op: saved tensors are unpacked and checked, then the op's grad function emits. */
+/* node_gradient.c - the gradient of one recorded op: saved tensors are unpacked and checked, then the op's grad function emits.
+ */
 #include "core/autograd.h"
 #include "core/graph_run.h"
 #include "core/mem.h"
@@ -14,7 +15,8 @@ static dl_status unpack_live(const dl_node *node, int32_t k, dl_tensor *own) {
         DL_TRY(dl_tensor_alias(own, now));
     } else {
         if (memcmp(now->strides, then->strides, (size_t)then->ndim * sizeof *then->strides) != 0)
-            return dl_failf(DL_INVALID, "%s used a view of a tensor whose strides have changed since; call forward again first", node->name);
+            return dl_failf(DL_INVALID, "%s used a view of a tensor whose strides have changed since; call forward again first",
+                            node->name);
         DL_TRY(dl_tensor_on(own, now->storage, now->type, now->byte_offset + (s->tensor.byte_offset - then->byte_offset),
                             s->tensor.ndim, s->tensor.shape, s->tensor.strides));
     }
@@ -31,7 +33,8 @@ static dl_status unpack_in(const dl_node *node, int32_t k, dl_tensor *own, const
         *out = own;
     } else if (s->kept && s->tensor.storage->version != s->version) {
         return dl_failf(DL_INVALID,
-                        "%s saved its input %d for backward, and it was changed in place since (version %lld, now %lld); clone it before the change",
+                        "%s saved its input %d for backward, and it was changed in place since (version %lld, now %lld); clone "
+                        "it before the change",
                         node->name, k, (long long)s->version, (long long)s->tensor.storage->version);
     }
     return DL_OK;
@@ -43,14 +46,17 @@ static dl_status unpack_out(dl_node *node, int32_t k, dl_tensor *own, const dl_t
     *out = &s->tensor;
     if (!s->kept) return DL_OK;
     if (s->tensor.storage->version != s->version)
-        return dl_failf(DL_INVALID, "%s saved its output for backward, and it was changed in place since (version %lld, now %lld); clone it before the change",
+        return dl_failf(DL_INVALID,
+                        "%s saved its output for backward, and it was changed in place since (version %lld, now %lld); clone "
+                        "it before the change",
                         node->name, (long long)s->version, (long long)s->tensor.storage->version);
     DL_TRY(dl_tensor_alias(own, &s->tensor));
     *out = own;
     return dl_recording_now()->enabled ? dl_var_of_node(node, k, &own->var) : DL_OK;
 }
 
-static dl_status run_gradient(dl_node *node, dl_frame *frame, const dl_tensor *grads, dl_tensor *in_grads, const int32_t *needs) {
+static dl_status run_gradient(dl_node *node, dl_frame *frame, const dl_tensor *grads, dl_tensor *in_grads,
+                              const int32_t *needs) {
     dl_graph graph;
     int pointwise = (node->op->def.flags & DL_OP_POINTWISE) != 0;
     DL_TRY(dl_graph_open(&graph, frame, grads, needs));

@@ -57,7 +57,8 @@ static dl_status parse_saves(dl_op *op) {
         if (n >= 3 && strncmp(s, "out", 3) == 0 && (n == 3 || (s[3] >= '0' && s[3] <= '9'))) {
             int32_t out = n == 3 ? 0 : s[3] - '0';
             if (n > 4 || out >= op->n_outs)
-                return dl_failf(DL_INVALID, "op %s: saves names '%.*s', but it has %d outputs", op->name, (int)n, s, op->n_outs);
+                return dl_failf(DL_INVALID, "op %s: saves names '%.*s', but it has %d outputs", op->name, (int)n, s,
+                                op->n_outs);
             op->saved_out |= 1u << out;
         } else {
             while (k < op->n_tensors && !(strlen(op->tensors[k].name) == n && strncmp(op->tensors[k].name, s, n) == 0)) k++;

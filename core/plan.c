@@ -1,8 +1,8 @@
 /* plan.c - the plan cache and the running of plans.
  *
- * Two keys: by types alone for kernels that share their plans so (DL_PLAN_PER_TYPE), by everything otherwise. Keys are bytes; a hash
- * finds them and a comparison decides. A device's cache is emptied when it holds LIMIT plans: shapes that change on every call
- * must not grow it without bound. */
+ * Two keys: by types alone for kernels that share their plans so (DL_PLAN_PER_TYPE), by everything otherwise. Keys are bytes; a
+ * hash finds them and a comparison decides. A device's cache is emptied when it holds LIMIT plans: shapes that change on every
+ * call must not grow it without bound. */
 #include "core/plan.h"
 #include "core/alloc.h"
 #include "core/mem.h"
@@ -106,9 +106,12 @@ static void put_tensor(key_text *k, const dl_tensor *t) {
 
 static void put_attr(key_text *k, const dl_attr *a) {
     put_i64(k, (int64_t)a->kind << 32 | (uint32_t)a->n);
-    if (a->kind == DL_ATTR_INTS && a->n) put(k, a->v.iv, (size_t)a->n * sizeof *a->v.iv);
-    else if (a->kind == DL_ATTR_STRING) put(k, a->v.s, strlen(a->v.s) + 1);
-    else put(k, &a->v, sizeof a->v);
+    if (a->kind == DL_ATTR_INTS && a->n)
+        put(k, a->v.iv, (size_t)a->n * sizeof *a->v.iv);
+    else if (a->kind == DL_ATTR_STRING)
+        put(k, a->v.s, strlen(a->v.s) + 1);
+    else
+        put(k, &a->v, sizeof a->v);
 }
 
 static void put_shapes(key_text *k, const dl_frame *f) {

@@ -51,8 +51,10 @@ static dl_status broadcast(const dl_call_context *c, const dl_tensor *const *in,
             if (n == aligned[d] || n == 1) continue;
             if (aligned[d] != 1) {
                 char a[160], b[160];
-                return dl_failf(DL_INVALID, "%s: shapes %s and %s cannot be broadcast: sizes must be equal or 1, counted from the last dimension",
-                                c->op->name, dl_tensor_text(in[0], a, sizeof a), dl_tensor_text(in[k], b, sizeof b));
+                return dl_failf(
+                    DL_INVALID,
+                    "%s: shapes %s and %s cannot be broadcast: sizes must be equal or 1, counted from the last dimension",
+                    c->op->name, dl_tensor_text(in[0], a, sizeof a), dl_tensor_text(in[k], b, sizeof b));
             }
             aligned[d] = n;
         }
@@ -96,8 +98,10 @@ static int64_t truncated(double x, dl_dtype type) {
 /* A Scalar as the program's compute type wants it. */
 static void fit_attr(dl_attr *a, dl_dtype compute) {
     int floating = dl_dtype_is_floating(compute);
-    if (floating && a->kind == DL_ATTR_INT) *a = (dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (double)a->v.i};
-    else if (!floating && a->kind == DL_ATTR_FLOAT) *a = (dl_attr){.kind = DL_ATTR_INT, .v.i = truncated(a->v.f, compute)};
+    if (floating && a->kind == DL_ATTR_INT)
+        *a = (dl_attr){.kind = DL_ATTR_FLOAT, .v.f = (double)a->v.i};
+    else if (!floating && a->kind == DL_ATTR_FLOAT)
+        *a = (dl_attr){.kind = DL_ATTR_INT, .v.i = truncated(a->v.f, compute)};
 }
 
 dl_status dl_pointwise_infer(dl_call_context *c, const dl_tensor *const *in) {

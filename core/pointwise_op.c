@@ -66,7 +66,8 @@ static dl_status make_gradient(dl_op *op, int32_t k, dl_op **out) {
         return dl_failf(DL_UNSUPPORTED, "%s: too many tensors for a further derivative (%d)", op->name, op->n_tensors);
     dl_op *g = dl_mem_zero(sizeof *g);
     if (!g) return dl_failf(DL_NOMEM, "out of memory making the gradient of %s", op->name);
-    g->def = (dl_op_def){.size = sizeof g->def, .flags = DL_OP_POINTWISE, .sig = op->def.sig, .rule = "float", .doc = op->def.doc};
+    g->def =
+        (dl_op_def){.size = sizeof g->def, .flags = DL_OP_POINTWISE, .sig = op->def.sig, .rule = "float", .doc = op->def.doc};
     snprintf(g->name, sizeof g->name, "%.40s.d%d", op->name, k);
     g->plugin = op->plugin;
     g->n_outs = 1;
@@ -124,7 +125,8 @@ dl_status dl_pointwise_grad(dl_graph *graph, const dl_frame *frame) {
 }
 
 dl_status dl_op_define(const char *signature, const char *expression_text, const char *rule, int32_t *id) {
-    if (!signature || !expression_text || !rule) return dl_failf(DL_INVALID, "an op needs a signature, an expression and a type rule");
+    if (!signature || !expression_text || !rule)
+        return dl_failf(DL_INVALID, "an op needs a signature, an expression and a type rule");
     char *sig = dl_mem_string(signature), *text = dl_mem_string(expression_text), *kind = dl_mem_string(rule);
     dl_op_def def = {.size = sizeof def, .sig = sig, .expr = text, .rule = kind, .doc = sig};
     dl_op probe = {.def = def};

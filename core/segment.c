@@ -10,10 +10,10 @@ struct dl_segment {
     int32_t n_in, n_params, n_out;
     int32_t open;
     dl_recording outer;
-    dl_var **leaves;        /* n_in inputs (NULL where not floating), then n_params; references */
-    dl_tensor **params;     /* valid from begin to end: the caller's descriptors */
-    int32_t *attached;      /* params that were given a variable for the time of recording */
-    dl_var **roots;         /* n_out; references, NULL where an output is not on the tape */
+    dl_var **leaves;    /* n_in inputs (NULL where not floating), then n_params; references */
+    dl_tensor **params; /* valid from begin to end: the caller's descriptors */
+    int32_t *attached;  /* params that were given a variable for the time of recording */
+    dl_var **roots;     /* n_out; references, NULL where an output is not on the tape */
 };
 
 static dl_status no_memory(void) { return dl_failf(DL_NOMEM, "out of memory recording a module"); }
@@ -69,8 +69,8 @@ static dl_status add_param(dl_segment *s, int32_t k, dl_tensor *param) {
     return DL_OK;
 }
 
-dl_status dl_segment_begin(const dl_tensor *const *in, dl_tensor *const *proxies, int32_t n_in, dl_tensor *const *params, int32_t n_params,
-                           dl_segment **out) {
+dl_status dl_segment_begin(const dl_tensor *const *in, dl_tensor *const *proxies, int32_t n_in, dl_tensor *const *params,
+                           int32_t n_params, dl_segment **out) {
     dl_segment *s = dl_mem_zero(sizeof *s);
     if (!s) return no_memory();
     s->leaves = dl_mem_zero((size_t)(n_in + n_params + 1) * sizeof *s->leaves);

@@ -1,6 +1,7 @@
 /* signature.c - parses op signatures:
  *     name(Tensor x, Tensor? bias, Tensor![] p, Tensor:bool mask, int[] dims=, float eps=1e-5) -> Tensor, Tensor
- * Tensors and attributes are numbered apart, so they may mix. No arrow means one output; an arrow with nothing behind it, none. */
+ * Tensors and attributes are numbered apart, so they may mix. No arrow means one output; an arrow with nothing behind it, none.
+ */
 #include "core/op.h"
 #include "core/status.h"
 #include <ctype.h>
@@ -40,8 +41,8 @@ static dl_status word(cursor *c, char *text, size_t capacity, const char *also, 
     while (isalnum((unsigned char)c->at[n]) || c->at[n] == '_' || (c->at[n] && strchr(also, c->at[n]))) n++;
     if (n == 0) return expected(c, what);
     if (n >= capacity)
-        return dl_failf(DL_INVALID, "signature '%s': the name at column %d has %zu characters; at most %zu are possible", c->sig,
-                        (int)(c->at - c->sig) + 1, n, capacity - 1);
+        return dl_failf(DL_INVALID, "signature '%s': the name at column %d has %zu characters; at most %zu are possible",
+                        c->sig, (int)(c->at - c->sig) + 1, n, capacity - 1);
     memcpy(text, c->at, n);
     text[n] = 0;
     c->at += n;
@@ -52,8 +53,10 @@ static dl_status word(cursor *c, char *text, size_t capacity, const char *also, 
 static dl_status tensor_type(cursor *c, dl_arg *arg) {
     arg->kind = DL_ARG_TENSOR;
     arg->written = accept(c, "!");
-    if (accept(c, "[]")) arg->kind = DL_ARG_LIST;
-    else if (accept(c, "?")) arg->kind = DL_ARG_OPTIONAL;
+    if (accept(c, "[]"))
+        arg->kind = DL_ARG_LIST;
+    else if (accept(c, "?"))
+        arg->kind = DL_ARG_OPTIONAL;
     if (accept(c, ":")) {
         char name[16];
         DL_TRY(word(c, name, sizeof name, "", "a dtype's name"));

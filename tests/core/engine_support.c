@@ -47,7 +47,8 @@ void et_leaf(dl_tensor *t, const char *shape, const double *values) {
     assert_ok(dl_requires_grad(t, 1));
 }
 
-dl_status et_try(const char *op, dl_tensor *out, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr, int32_t n_attr) {
+dl_status et_try(const char *op, dl_tensor *out, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr,
+                 int32_t n_attr) {
     int32_t id = dl_op_find(op);
     if (id < 0) fail_msg("there is no op '%s'", op);
     return dl_call(id, in, n_in, &out, 1, attr, n_attr);
@@ -77,7 +78,8 @@ void et_expect(const dl_tensor *t, int32_t n, const double *values) {
     double *got = malloc((size_t)(n + 1) * sizeof *got);
     et_values(t, got);
     for (int32_t k = 0; k < n; k++)
-        if (!(fabs(got[k] - values[k]) <= 1e-6 * (1 + fabs(values[k])))) fail_msg("element %d: %.9g, expected %.9g", k, got[k], values[k]);
+        if (!(fabs(got[k] - values[k]) <= 1e-6 * (1 + fabs(values[k]))))
+            fail_msg("element %d: %.9g, expected %.9g", k, got[k], values[k]);
     free(got);
 }
 
@@ -98,8 +100,10 @@ void et_backward(const dl_tensor *root) { assert_ok(dl_backward(&root, NULL, 1, 
 void et_expect_grad(const dl_tensor *leaf, int32_t n, const double *values) {
     dl_tensor g = {0};
     assert_ok(dl_grad(leaf, &g));
-    if (n) et_expect(&g, n, values);
-    else assert_null(g.storage);
+    if (n)
+        et_expect(&g, n, values);
+    else
+        assert_null(g.storage);
     dl_tensor_clear(&g);
 }
 

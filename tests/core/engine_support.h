@@ -19,9 +19,14 @@
 #define IN(...) (const dl_tensor *[]){__VA_ARGS__}, ET_COUNT(const dl_tensor *, __VA_ARGS__)
 #define ATTR(...) (const dl_attr[]){__VA_ARGS__}, ET_COUNT(dl_attr, __VA_ARGS__)
 #define NONE NULL, 0
-#define INT(x) {.kind = DL_ATTR_INT, .v.i = (x)}
-#define REAL(x) {.kind = DL_ATTR_FLOAT, .v.f = (x)}
-#define INTS(...) {.kind = DL_ATTR_INTS, .n = ET_COUNT(int64_t, __VA_ARGS__), .v.iv = (const int64_t[]){__VA_ARGS__}}
+#define INT(x)                                                                                                                 \
+    { .kind = DL_ATTR_INT, .v.i = (x) }
+#define REAL(x)                                                                                                                \
+    { .kind = DL_ATTR_FLOAT, .v.f = (x) }
+#define INTS(...)                                                                                                              \
+    {                                                                                                                          \
+        .kind = DL_ATTR_INTS, .n = ET_COUNT(int64_t, __VA_ARGS__), .v.iv = (const int64_t[]) { __VA_ARGS__ }                   \
+    }
 
 /* The call fails with this status, and its message holds `words`. */
 #define assert_fails(call, status, words)                                                                                      \
@@ -46,13 +51,13 @@ void et_leaf(dl_tensor *t, const char *shape, const double *values); /* float32,
 dl_status et_try(const char *op, dl_tensor *out, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr, int32_t n_attr);
 void et_call(const char *op, dl_tensor *out, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr, int32_t n_attr);
 
-void et_values(const dl_tensor *t, double *values); /* any dtype, logical order */
-double et_value(const dl_tensor *t);                /* of a tensor of one element */
+void et_values(const dl_tensor *t, double *values);                  /* any dtype, logical order */
+double et_value(const dl_tensor *t);                                 /* of a tensor of one element */
 void et_expect(const dl_tensor *t, int32_t n, const double *values); /* within 1e-6 relative */
 #define EXPECT(t, ...) et_expect(t, ET_COUNT(double, __VA_ARGS__), (const double[]){__VA_ARGS__})
 void et_same_bits(const dl_tensor *a, const dl_tensor *b);
 
-void et_backward(const dl_tensor *root); /* dl_backward from one element into the leaves */
+void et_backward(const dl_tensor *root);                                     /* dl_backward from one element into the leaves */
 void et_expect_grad(const dl_tensor *leaf, int32_t n, const double *values); /* n 0: there is none */
 #define EXPECT_GRAD(t, ...) et_expect_grad(t, ET_COUNT(double, __VA_ARGS__), (const double[]){__VA_ARGS__})
 uint64_t et_live_bytes(void);

@@ -60,7 +60,8 @@ static void test_accumulates_into_bound_buffer(void **state) {
     et_expect_grad(&w, 0, NULL);
     dl_tensor wrong;
     et_make(&wrong, DL_F64, "2", NULL);
-    assert_fails(dl_set_grad(&w, &wrong), DL_INVALID, "a gradient must look like its tensor: expected float32 (2), got float64 (2)");
+    assert_fails(dl_set_grad(&w, &wrong), DL_INVALID,
+                 "a gradient must look like its tensor: expected float32 (2), got float64 (2)");
     assert_fails(dl_set_grad(&buffer, &wrong), DL_INVALID, "does not require a gradient");
     et_clear(&w, &buffer, &wrong);
 }
@@ -123,7 +124,8 @@ static void test_given_gradients(void **state) {
     assert_fails(backward(&y, 0), DL_INVALID, "a result of 3 elements needs a gradient to start from");
     et_make(&bad, DL_F32, "2", NULL);
     const dl_tensor *root = &y, *seed = &bad;
-    assert_fails(dl_backward(&root, &seed, 1, NULL, NULL, 0, 0), DL_INVALID, "expected a gradient of shape float32 (3), got float32 (2)");
+    assert_fails(dl_backward(&root, &seed, 1, NULL, NULL, 0, 0), DL_INVALID,
+                 "expected a gradient of shape float32 (3), got float32 (2)");
     et_make(&g, DL_F64, "3", (const double[]){1, 10, 100}); /* converted */
     seed = &g;
     assert_ok(dl_backward(&root, &seed, 1, NULL, NULL, 0, 0));
@@ -226,14 +228,16 @@ static void test_second_order(void **state) {
     et_clear(&x, &y, &z, &e, &s, &g, &h, &t, &third);
 }
 
-/* ---- writes in place ------------------------------------------------------------------------------------------------------- */
+/* ---- writes in place -------------------------------------------------------------------------------------------------------
+ */
 
 static void test_leaf_in_place(void **state) {
     (void)state;
     dl_tensor w, x;
     et_leaf(&w, "2", (const double[]){1, 2});
     et_make(&x, DL_F32, "2", (const double[]){1, 1});
-    assert_fails(et_try("add", &w, IN(&w, &x), NONE), DL_INVALID, "add: a leaf that requires a gradient cannot be changed in place");
+    assert_fails(et_try("add", &w, IN(&w, &x), NONE), DL_INVALID,
+                 "add: a leaf that requires a gradient cannot be changed in place");
     EXPECT(&w, 1, 2);
     dl_set_grad_enabled(0);
     et_call("add", &w, IN(&w, &x), NONE);
@@ -324,7 +328,8 @@ static void test_view_before_a_change(void **state) {
     et_call("mul_scalar", &y, IN(&x), ATTR(REAL(2)));
     et_call("select", &row, IN(&y), ATTR(INT(0), INT(0)));
     et_call("mul_scalar", &y, IN(&y), ATTR(REAL(5)));
-    assert_fails(et_try("sum", &s, IN(&row), &all_dims, 1), DL_INVALID, "shares its elements with a tensor that was changed in place");
+    assert_fails(et_try("sum", &s, IN(&row), &all_dims, 1), DL_INVALID,
+                 "shares its elements with a tensor that was changed in place");
     const dl_tensor *root = &row, *seed = &row;
     assert_fails(dl_backward(&root, &seed, 1, NULL, NULL, 0, 0), DL_INVALID, "shares its elements");
     dl_tensor_clear(&row);
@@ -336,7 +341,8 @@ static void test_view_before_a_change(void **state) {
     et_clear(&x, &y, &row, &s);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------------------------- */
 
 static void test_long_chain(void **state) {
     (void)state;

@@ -9,7 +9,8 @@ typedef struct scale {
     dl_status answer;
 } scale;
 
-static dl_status scale_backward(void *user, const dl_tensor *const *grads_out, int32_t n_out, dl_tensor *const *grads_in, int32_t n_in) {
+static dl_status scale_backward(void *user, const dl_tensor *const *grads_out, int32_t n_out, dl_tensor *const *grads_in,
+                                int32_t n_in) {
     scale *s = user;
     s->calls++;
     if (s->answer != DL_OK) return dl_fail(s->answer, "no gradient today");
@@ -76,7 +77,8 @@ static void test_failure_records_nothing(void **state) {
     et_leaf(&x, "2", NULL);
     et_make(&y, DL_F32, "2", NULL);
     const dl_tensor *in = &x;
-    assert_fails(dl_custom_record_c("scale", scale_backward, scale_release, &two, &in, 1, none, 1), DL_INVALID, "output 0 is empty");
+    assert_fails(dl_custom_record_c("scale", scale_backward, scale_release, &two, &in, 1, none, 1), DL_INVALID,
+                 "output 0 is empty");
     for (long n = 1; n <= 2; n++) {
         dl_mem_fail_after(n, 0);
         assert_int_equal(dl_custom_record_c("scale", scale_backward, scale_release, &two, &in, 1, out, 1), DL_NOMEM);
@@ -110,7 +112,8 @@ static void test_by_steps(void **state) {
     assert_int_equal(recorded, 1);
     sum(&s, &times); /* plus has no influence: its gradient is empty */
     const dl_tensor *root = &s;
-    assert_fails(dl_backward(&root, NULL, 1, NULL, NULL, 0, DL_RETAIN), DL_INVALID, "use dl_backward_begin and dl_backward_step");
+    assert_fails(dl_backward(&root, NULL, 1, NULL, NULL, 0, DL_RETAIN), DL_INVALID,
+                 "use dl_backward_begin and dl_backward_step");
     dl_backward_run *run;
     dl_custom_node node;
     assert_ok(dl_backward_begin(&root, NULL, 1, NULL, 0, 0, &run));

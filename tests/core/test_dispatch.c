@@ -1,9 +1,11 @@
-/* test_dispatch.c - core/dispatch.c, infer.c, pointwise_call.c: promotion, broadcasting, outputs given and new, views, refusals. */
+/* test_dispatch.c - core/dispatch.c, infer.c, pointwise_call.c: promotion, broadcasting, outputs given and new, views,
+ * refusals. */
 #include "engine_support.h"
 #include "storage.h"
 #include <pthread.h>
 
-/* ---- promotion: what torch.result_type says (PyTorch 2), for add ---------------------------------------------------------- */
+/* ---- promotion: what torch.result_type says (PyTorch 2), for add ----------------------------------------------------------
+ */
 
 /* A tensor by letters: dtype letter, then shape. "f32:2" or "i64:" (0-dim). */
 static void typed(dl_tensor *t, const char *text) {
@@ -29,13 +31,30 @@ static void test_tensors_promote(void **state) {
     static const struct {
         const char *a, *b, *result;
     } rows[] = {
-        {"f32:2", "f32:2", "float32"},  {"f32:2", "f64:2", "float64"},  {"f16:2", "bf16:2", "float32"}, {"f16:2", "f32:2", "float32"},
-        {"u8:2", "i8:2", "int16"},      {"i16:2", "u8:2", "int16"},     {"i32:2", "i64:2", "int64"},    {"bool:2", "u8:2", "uint8"},
-        {"i64:2", "f16:2", "float16"},  {"i64:2", "f32:2", "float32"},  {"bool:2", "bf16:2", "bfloat16"},
+        {"f32:2", "f32:2", "float32"},
+        {"f32:2", "f64:2", "float64"},
+        {"f16:2", "bf16:2", "float32"},
+        {"f16:2", "f32:2", "float32"},
+        {"u8:2", "i8:2", "int16"},
+        {"i16:2", "u8:2", "int16"},
+        {"i32:2", "i64:2", "int64"},
+        {"bool:2", "u8:2", "uint8"},
+        {"i64:2", "f16:2", "float16"},
+        {"i64:2", "f32:2", "float32"},
+        {"bool:2", "bf16:2", "bfloat16"},
         /* a 0-dim tensor joins only with a higher category */
-        {"f32:2", "f64:", "float32"},   {"f64:", "f32:2", "float32"},   {"i32:2", "f64:", "float64"},   {"i32:2", "f16:", "float16"},
-        {"u8:2", "i64:", "uint8"},      {"bool:2", "i16:", "int16"},    {"bool:2", "f16:", "float16"},  {"f16:2", "f64:", "float16"},
-        {"i64:", "f32:", "float32"},    {"f32:", "f64:", "float64"},    {"u8:", "i8:", "int16"},        {"u8:1", "i64:", "uint8"},
+        {"f32:2", "f64:", "float32"},
+        {"f64:", "f32:2", "float32"},
+        {"i32:2", "f64:", "float64"},
+        {"i32:2", "f16:", "float16"},
+        {"u8:2", "i64:", "uint8"},
+        {"bool:2", "i16:", "int16"},
+        {"bool:2", "f16:", "float16"},
+        {"f16:2", "f64:", "float16"},
+        {"i64:", "f32:", "float32"},
+        {"f32:", "f64:", "float64"},
+        {"u8:", "i8:", "int16"},
+        {"u8:1", "i64:", "uint8"},
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         dl_tensor a, b, out = {0};
@@ -55,9 +74,10 @@ static void test_scalars_promote(void **state) {
         dl_attr value;
         const char *result;
     } rows[] = {
-        {"f32:2", INT(2), "float32"},   {"f32:2", REAL(2), "float32"}, {"f64:2", REAL(2), "float64"}, {"f16:2", REAL(2), "float16"},
-        {"u8:2", INT(2), "uint8"},      {"u8:2", REAL(2), "float32"},  {"i64:2", REAL(2), "float32"}, {"bool:2", INT(2), "int64"},
-        {"bool:2", REAL(2), "float32"}, {"i32:", INT(2), "int32"},     {"f64:", REAL(2), "float64"},  {"f16:", REAL(2), "float16"},
+        {"f32:2", INT(2), "float32"},  {"f32:2", REAL(2), "float32"}, {"f64:2", REAL(2), "float64"},
+        {"f16:2", REAL(2), "float16"}, {"u8:2", INT(2), "uint8"},     {"u8:2", REAL(2), "float32"},
+        {"i64:2", REAL(2), "float32"}, {"bool:2", INT(2), "int64"},   {"bool:2", REAL(2), "float32"},
+        {"i32:", INT(2), "int32"},     {"f64:", REAL(2), "float64"},  {"f16:", REAL(2), "float16"},
         {"i16:", REAL(2), "float32"},
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
@@ -65,7 +85,8 @@ static void test_scalars_promote(void **state) {
         typed(&x, rows[k].x);
         et_call("mul_scalar", &out, IN(&x), &rows[k].value, 1);
         if (strcmp(dl_dtype_name(out.type), rows[k].result) != 0)
-            fail_msg("%s * scalar of kind %d: %s, expected %s", rows[k].x, rows[k].value.kind, dl_dtype_name(out.type), rows[k].result);
+            fail_msg("%s * scalar of kind %d: %s, expected %s", rows[k].x, rows[k].value.kind, dl_dtype_name(out.type),
+                     rows[k].result);
         et_clear(&x, &out);
     }
 }
@@ -111,7 +132,8 @@ static void test_numbers_beyond_integers(void **state) {
     dl_tensor_clear(&mask);
 }
 
-/* ---- broadcasting ---------------------------------------------------------------------------------------------------------- */
+/* ---- broadcasting ----------------------------------------------------------------------------------------------------------
+ */
 
 static void test_broadcast(void **state) {
     (void)state;
@@ -135,13 +157,15 @@ static void test_broadcast(void **state) {
     assert_int_equal(out.shape[1], 3);
     dl_tensor_clear(&out);
     assert_fails(et_try("add", &out, IN(&row, &big), NONE), DL_INVALID,
-                 "add: shapes float32 (3) and float32 (4) cannot be broadcast: sizes must be equal or 1, counted from the last dimension");
+                 "add: shapes float32 (3) and float32 (4) cannot be broadcast: sizes must be equal or 1, counted from the last "
+                 "dimension");
     assert_null(out.storage);
     assert_int_equal(out.ndim, 0);
     et_clear(&column, &row, &scalar, &empty, &big);
 }
 
-/* ---- given outputs --------------------------------------------------------------------------------------------------------- */
+/* ---- given outputs ---------------------------------------------------------------------------------------------------------
+ */
 
 static void test_in_place(void **state) {
     (void)state;
@@ -242,7 +266,8 @@ static void test_given_shape(void **state) {
     EXPECT(&one, 5);
     dl_tensor flat;
     et_make(&flat, DL_F32, "6", NULL);
-    assert_fails(et_try("reshape", &flat, IN(&x), ATTR(INTS(3, 2))), DL_INVALID, "reshape: the result has shape float32 (3, 2)");
+    assert_fails(et_try("reshape", &flat, IN(&x), ATTR(INTS(3, 2))), DL_INVALID,
+                 "reshape: the result has shape float32 (3, 2)");
     et_call("reshape", &flat, IN(&x), ATTR(INTS(6)));
     dl_tensor again = {0};
     et_call("reshape", &again, IN(&x), ATTR(INTS(-1)));
@@ -250,7 +275,8 @@ static void test_given_shape(void **state) {
     et_clear(&x, &small, &one, &flat, &again);
 }
 
-/* ---- views ------------------------------------------------------------------------------------------------------------------- */
+/* ---- views
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 static void test_views(void **state) {
     (void)state;
@@ -270,7 +296,8 @@ static void test_views(void **state) {
     assert_fails(dl_view(dl_op_find("add"), &x, &bad, NONE), DL_INVALID, "no view");
     dl_tensor empty = {0};
     assert_fails(dl_view(dl_op_find("select"), &empty, &bad, ATTR(INT(0), INT(0))), DL_INVALID, "empty");
-    assert_fails(et_try("transpose", &owned, IN(&x), ATTR(INT(0), INT(1))), DL_INVALID, "a view cannot be written into a given tensor");
+    assert_fails(et_try("transpose", &owned, IN(&x), ATTR(INT(0), INT(1))), DL_INVALID,
+                 "a view cannot be written into a given tensor");
     assert_ok(dl_requires_grad(&x, 1));
     assert_fails(dl_view(dl_op_find("transpose"), &x, &bad, ATTR(INT(0), INT(1))), DL_UNSUPPORTED, "dl_call");
     dl_tensor_clear(&owned);
@@ -295,7 +322,8 @@ static void test_borrowed_leaf(void **state) {
     assert_int_equal(et_live_bytes(), live);
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------------------------------------- */
+/* ---- refusals
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void test_bad_calls(void **state) {
     (void)state;
@@ -381,7 +409,8 @@ static void test_storage_that_moved(void **state) {
     et_clear(&x, &out);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------------ */
+/* ---- threads
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 enum { ROUNDS = 300 };
 
@@ -394,8 +423,10 @@ static void *work(void *user) {
         et_call("mul", &y, IN(&w, &w), NONE);
         et_call("sum", &s, IN(&y), ATTR({.kind = DL_ATTR_INTS}));
         et_backward(&s);
-        if (k % 2) EXPECT_GRAD(&w, 2 * offset, 2, 4, 6);
-        else EXPECT_GRAD(&w, 2 * offset, 2, 4, 6, 8, 10);
+        if (k % 2)
+            EXPECT_GRAD(&w, 2 * offset, 2, 4, 6);
+        else
+            EXPECT_GRAD(&w, 2 * offset, 2, 4, 6, 8, 10);
         et_clear(&w, &y, &s);
     }
     return NULL;

@@ -16,7 +16,8 @@ static void expect(const dl_tensor *t, int32_t n, const float *values) {
         if (got[k] != values[k]) fail_msg("element %d: %g, expected %g", k, (double)got[k], (double)values[k]);
 }
 
-static dl_status call(const char *op, dl_tensor *out, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr, int32_t n_attr) {
+static dl_status call(const char *op, dl_tensor *out, const dl_tensor *const *in, int32_t n_in, const dl_attr *attr,
+                      int32_t n_attr) {
     return dl_call(dl_op_find(op), in, n_in, &out, 1, attr, n_attr);
 }
 
@@ -27,7 +28,8 @@ static void test_refused_unless_allowed(void **state) {
     dl_tensor a, out = {0};
     far_tensor(&a, DL_F32, 2, two_by_two, (const float[]){1, 2, 3, 4});
     assert_fails(call("matmul", &out, (const dl_tensor *[]){&a, &a}, 2, NULL, 0), DL_UNSUPPORTED,
-                 "backend far has no kernel for matmul on float32, and no composition covers it; --fallback=cpu would run it on the CPU");
+                 "backend far has no kernel for matmul on float32, and no composition covers it; --fallback=cpu would run it "
+                 "on the CPU");
     assert_null(out.storage);
     dl_call_stats stats;
     dl_calls(&stats);

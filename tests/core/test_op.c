@@ -125,7 +125,8 @@ static void test_attributes(void **state) {
     dl_attr many[7] = {{0}};
     assert_fails(dl_op_attrs(op, many, 7, full), DL_INVALID, "expected at most 6 attributes, got 7");
     dl_attr one = {.kind = DL_ATTR_STRING, .v.s = "words"};
-    assert_fails(dl_op_attrs(dl_op_named("acme::text"), &one, 1, full), DL_INVALID, "argument 'n' is missing; signature: acme::text(");
+    assert_fails(dl_op_attrs(dl_op_named("acme::text"), &one, 1, full), DL_INVALID,
+                 "argument 'n' is missing; signature: acme::text(");
     assert_fails(dl_op_attrs(dl_op_named("acme::text"), NULL, 0, full), DL_INVALID, "argument 's' is missing");
 }
 
@@ -134,7 +135,8 @@ static void test_kernels_wait_and_rank(void **state) {
     static dl_kernel_entry kernels[DL_MAX_KERNELS + 2];
     static const char *const sig = "acme::ranked(Tensor x)";
     for (int32_t k = 0; k < DL_MAX_KERNELS + 2; k++) {
-        kernels[k].kernel = (dl_kernel){.size = sizeof(dl_kernel), .priority = k % 5, .op = "acme::ranked", .backend = "cpu", .run = never_run};
+        kernels[k].kernel =
+            (dl_kernel){.size = sizeof(dl_kernel), .priority = k % 5, .op = "acme::ranked", .backend = "cpu", .run = never_run};
         if (k == 1) { /* the op comes after its first kernel */
             dl_op_def def = definition(sig);
             assert_ok(dl_op_add(&def, "acme"));
@@ -170,9 +172,12 @@ static void test_every_builtin_op_is_whole(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conflict_names_both), cmocka_unit_test(test_bad_definitions), cmocka_unit_test(test_older_definition),
-        cmocka_unit_test(test_define),              cmocka_unit_test(test_attributes),      cmocka_unit_test(test_kernels_wait_and_rank),
-        cmocka_unit_test(test_every_builtin_op_is_whole)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_conflict_names_both),
+                                       cmocka_unit_test(test_bad_definitions),
+                                       cmocka_unit_test(test_older_definition),
+                                       cmocka_unit_test(test_define),
+                                       cmocka_unit_test(test_attributes),
+                                       cmocka_unit_test(test_kernels_wait_and_rank),
+                                       cmocka_unit_test(test_every_builtin_op_is_whole)};
     return cmocka_run_group_tests(tests, null_install, NULL);
 }

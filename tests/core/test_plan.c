@@ -1,5 +1,5 @@
-/* test_plan.c - core/plan.c: which plans are shared, when the cache is emptied, scratch, derived buffers, epilogues. Kernels of this
- * file's own on the null backend. */
+/* test_plan.c - core/plan.c: which plans are shared, when the cache is emptied, scratch, derived buffers, epilogues. Kernels of
+ * this file's own on the null backend. */
 #include "null_backend.h"
 #include "op.h"
 #include "storage.h"
@@ -82,18 +82,34 @@ static dl_status prepare_epilogue(const dl_frame *f, dl_plan *plan) { /* a kerne
 
 static const struct {
     const char *sig, *op;
-} ops[] = {{"test::pack(Tensor x, Tensor w, int n=0)", "test::pack"},  {"test::shapeless(Tensor x, float f=0)", "test::shapeless"},
-           {"test::bad(Tensor x)", "test::bad"},                       {"test::refuses(Tensor x)", "test::refuses"},
-           {"test::epilogue(Tensor x)", "test::epilogue"},             {"test::plain(Tensor x)", "test::plain"}};
+} ops[] = {{"test::pack(Tensor x, Tensor w, int n=0)", "test::pack"},
+           {"test::shapeless(Tensor x, float f=0)", "test::shapeless"},
+           {"test::bad(Tensor x)", "test::bad"},
+           {"test::refuses(Tensor x)", "test::refuses"},
+           {"test::epilogue(Tensor x)", "test::epilogue"},
+           {"test::plain(Tensor x)", "test::plain"}};
 
 #define KERNEL(NAME, PRIORITY, PREPARE, RUN, FLAGS)                                                                            \
-    {.kernel = {.size = sizeof(dl_kernel), .op = NAME, .backend = "cpu", .priority = PRIORITY, .prepare = PREPARE, .run = RUN, .flags = FLAGS}}
+    {                                                                                                                          \
+        .kernel = {                                                                                                            \
+            .size = sizeof(dl_kernel),                                                                                         \
+            .op = NAME,                                                                                                        \
+            .backend = "cpu",                                                                                                  \
+            .priority = PRIORITY,                                                                                              \
+            .prepare = PREPARE,                                                                                                \
+            .run = RUN,                                                                                                        \
+            .flags = FLAGS                                                                                                     \
+        }                                                                                                                      \
+    }
 
 static int start(void **state) {
     static dl_kernel_entry kernels[] = {
-        KERNEL("test::pack", 0, prepare_pack, run_pack, 0),        KERNEL("test::shapeless", 9, prepare_shapeless, run_first, 0),
-        KERNEL("test::shapeless", 1, NULL, run_second, 0),         KERNEL("test::bad", 0, NULL, run_fails, 0),
-        KERNEL("test::refuses", 5, prepare_fails, run_first, 0),   KERNEL("test::refuses", 1, NULL, run_second, 0),
+        KERNEL("test::pack", 0, prepare_pack, run_pack, 0),
+        KERNEL("test::shapeless", 9, prepare_shapeless, run_first, 0),
+        KERNEL("test::shapeless", 1, NULL, run_second, 0),
+        KERNEL("test::bad", 0, NULL, run_fails, 0),
+        KERNEL("test::refuses", 5, prepare_fails, run_first, 0),
+        KERNEL("test::refuses", 1, NULL, run_second, 0),
         KERNEL("test::plain", 0, NULL, run_first, 0),
         KERNEL("test::epilogue", 0, prepare_epilogue, run_first, DL_KERNEL_EPILOGUE),
     };
@@ -168,7 +184,8 @@ static void test_sharing_by_type(void **state) {
         assert_ok(call("test::shapeless", &out, &x, NULL, NULL, 0));
         assert_int_equal(*(char *)out.data, 1);
         dl_tensor_clear(&out);
-        assert_int_equal(prepared, n); /* once for float, once for each int32 shape: a later kernel's plan does not hold for all shapes */
+        assert_int_equal(prepared,
+                         n); /* once for float, once for each int32 shape: a later kernel's plan does not hold for all shapes */
         assert_ok(call("test::shapeless", &out, &i, NULL, NULL, 0));
         assert_int_equal(*(char *)out.data, 2);
         assert_int_equal(prepared, n + 1);
@@ -253,7 +270,8 @@ static void test_epilogues(void **state) {
     assert_int_equal(epilogues_seen, 2);
     dl_epilogue neg = {dl_op_find("neg"), 0, NULL};
     /* one by one: the null backend has no kernel for the second */
-    assert_fails(dl_call_fused(dl_op_find("test::plain"), &in, 1, outs, 1, NULL, 0, &neg, 1), DL_UNSUPPORTED, "no kernel for neg");
+    assert_fails(dl_call_fused(dl_op_find("test::plain"), &in, 1, outs, 1, NULL, 0, &neg, 1), DL_UNSUPPORTED,
+                 "no kernel for neg");
     assert_null(out.storage);
     dl_tensor_clear(&x);
 }

@@ -31,7 +31,8 @@ static void teardown(module *m) {
 }
 
 /* out: x, w, b as wanted. */
-static dl_status run(module *m, const dl_tensor *x, const dl_tensor *w, const dl_tensor *grad, int32_t want, dl_tensor *const *out) {
+static dl_status run(module *m, const dl_tensor *x, const dl_tensor *w, const dl_tensor *grad, int32_t want,
+                     dl_tensor *const *out) {
     dl_backward_run *run;
     const dl_tensor *params[] = {w, NULL};
     dl_status status = dl_segment_backward_begin(m->segment, &x, params, &grad, want, &run);
@@ -66,7 +67,8 @@ static void test_any_order_and_number(void **state) {
     double y[2];
     et_values(&m.y, y);
     expected e = gradients((const double[]){0.5, -0.25}, (const double[]){1, 2, 3, 4}, y);
-    static const int32_t wants[] = {DL_WANT_PARAMS, DL_WANT_INPUTS, DL_WANT_INPUTS, DL_WANT_INPUTS | DL_WANT_PARAMS, DL_WANT_PARAMS};
+    static const int32_t wants[] = {DL_WANT_PARAMS, DL_WANT_INPUTS, DL_WANT_INPUTS, DL_WANT_INPUTS | DL_WANT_PARAMS,
+                                    DL_WANT_PARAMS};
     for (int k = 0; k < 5; k++) {
         dl_tensor g[3] = {{0}};
         dl_tensor *both[] = {&g[0], &g[1], &g[2]};
@@ -126,7 +128,8 @@ static void test_spoilt_output(void **state) {
     dl_tensor *out[] = {&g};
     et_make(&ones, DL_F64, "1,2", (const double[]){1, 1});
     et_call("add", &m.y, IN(&m.y, &ones), NONE);
-    assert_fails(run(&m, NULL, NULL, &ones, DL_WANT_INPUTS, out), DL_INVALID, "tanh saved its output for backward, and it was changed in place");
+    assert_fails(run(&m, NULL, NULL, &ones, DL_WANT_INPUTS, out), DL_INVALID,
+                 "tanh saved its output for backward, and it was changed in place");
     teardown(&m);
     dl_tensor_clear(&ones);
 }

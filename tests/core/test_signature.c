@@ -10,7 +10,8 @@ static dl_op parsed(const char *sig) {
 
 static void test_tensors(void **state) {
     (void)state;
-    dl_op op = parsed("acme::f.x( Tensor x , Tensor? bias, Tensor[] xs, Tensor! p, Tensor![] ps, Tensor:bool mask) -> Tensor, Tensor");
+    dl_op op =
+        parsed("acme::f.x( Tensor x , Tensor? bias, Tensor[] xs, Tensor! p, Tensor![] ps, Tensor:bool mask) -> Tensor, Tensor");
     static const dl_arg_kind kinds[] = {DL_ARG_TENSOR, DL_ARG_OPTIONAL, DL_ARG_LIST, DL_ARG_TENSOR, DL_ARG_LIST, DL_ARG_TENSOR};
     static const char *const names[] = {"x", "bias", "xs", "p", "ps", "mask"};
     assert_string_equal(op.name, "acme::f.x");
@@ -90,7 +91,8 @@ static void test_refusals(void **state) {
         {"f() -> Tensor, Tensor, Tensor, Tensor, Tensor", "expected at most 4 outputs at column 40"},
         {"f(Tensor a, Tensor b, Tensor c, Tensor d, Tensor e, Tensor f, Tensor g, Tensor h, Tensor i)",
          "expected at most 8 tensor arguments at column 90"},
-        {"f(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p, int q)",
+        {"f(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p, "
+         "int q)",
          "expected at most 16 attributes at column 119"},
         {"f(Tensor abcdefghijklmnopqrstuvwxyz)", "the name at column 10 has 26 characters; at most 23 are possible"},
     };

@@ -1,6 +1,6 @@
 /* onednn.c - the one file that speaks to oneDNN, in the C API of version 2 or 3, whichever header it is built with.
  *
- * The library is opened on first use, not at start: it is 40 MB. It runs on libgomp's pool like everything else here. */
+ * The library is opened on first use, not at start: it is 40 MB. It brings libgomp's pool with it. */
 #include "backends/cpu/onednn.h"
 #include "backends/cpu/cpu.h"
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,6 +43,18 @@ static void every_element_once(void **state) {
         assert_int_equal(run(1, 1000), 1);
         assert_int_equal(run(1999, 1000), 1);
         assert_int_equal(run(3, 1), cpu_threads(0) < 3 ? cpu_threads(0) : 3);
+    }
+}
+
+/* Thousands of short regions, with pauses long enough for workers to fall asleep: none is lost, none runs twice. */
+static void many_regions(void **state) {
+    (void)state;
+    cpu_threads(3);
+    for (int k = 0; k < 3000; k++) {
+        if (k % 500 == 0) usleep(2000);
+        memset(seen, 0, 64);
+        cpu_parallel(64, 1, visit, NULL);
+        for (int i = 0; i < 64; i++) assert_int_equal(seen[i], 1);
     }
 }
 
@@ -130,6 +143,7 @@ static int open_pool(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_element_once),
+        cmocka_unit_test(many_regions),
         cmocka_unit_test(serial_inside_a_body),
         cmocka_unit_test(serial_on_other_threads),
         cmocka_unit_test(thread_count_from_the_environment),

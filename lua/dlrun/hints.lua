@@ -83,6 +83,7 @@ M.optim = {
 -- Values rather than names.
 M.labels = 'labels start at 1; y:add(1)?'
 M.softmaxBeforeCrossEntropy = 'the rows sum to 1: cross entropy wants logits; leave the softmax out'
+M.equality = 'x == number is false: == compares identity; x:eq(number) compares elements, x:item() gives a number'
 M.notOnTape = 'not on the tape; call model(x)'
 
 return M

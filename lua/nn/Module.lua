@@ -109,7 +109,11 @@ end
 
 local callers = {
     forward = function(self, ...) return self:__forward(...) end,
-    compute = function(self, ...) return self:compute(...) end,
+    -- several inputs are a table to a built-in module
+    compute = function(self, ...)
+        if select('#', ...) > 1 and not self.takesMany then return self:compute {...} end
+        return self:compute(...)
+    end,
     classic = classic.call,
 }
 
@@ -161,7 +165,7 @@ end
 function Module:forward(input, ...)
     checkInput(self, input)
     -- parent.forward(self, x) in a user's forward(x): the parent's computation as part of this one
-    if self.compute and path.isRunning(self) then return self:compute(input, ...) end
+    if self.compute and path.isRunning(self) then return callers.compute(self, input, ...) end
     if select('#', ...) > 0 then return runRecorded(self, callers[kind(self)], input, ...) end
     return self:updateOutput(input)
 end
@@ -311,6 +315,8 @@ function Module:reset() end
 function Module:clearState()
     self:apply(function(m)
         rawset(m, '_segment', nil)
+        rawset(m, '_uses', nil)
+        rawset(m, '_call', nil)
         for _, field in ipairs {'output', 'gradInput'} do
             if isTensor(rawget(m, field)) then m[field]:set() else rawset(m, field, torch.Tensor()) end
         end

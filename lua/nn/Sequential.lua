@@ -3,13 +3,17 @@
 -- each .output exists.
 local fuse = require 'nn.fuse'
 local path = require 'nn.path'
+local reuse = require 'nn.reuse'
 
 --- nn.Sequential(a, b, …): output = …b(a(input)).
 local Sequential = torch.class('nn.Sequential', 'nn.Container')
 
-function Sequential:compute(input)
+Sequential.takesMany = true -- the first module gets all inputs
+
+function Sequential:compute(input, ...)
     local modules = self.modules
     local k, n = 1, #modules
+    if select('#', ...) > 0 and n > 0 then input, k = modules[1](input, ...), 2 end
     while k <= n do
         local x, last = fuse.call(modules, k, input)
         if last then
@@ -23,7 +27,11 @@ end
 
 function Sequential:updateOutput(input)
     local depth = path.enter(self)
-    for _, module in ipairs(self.modules) do input = module:updateOutput(input) end
+    reuse.begin(self)
+    for k, module in ipairs(self.modules) do
+        input = module:updateOutput(input)
+        reuse.note(self, k)
+    end
     rawset(self, 'output', input)
     return path.leave(depth, input)
 end
@@ -33,7 +41,8 @@ local function backwards(self, input, gradOutput, step)
     local modules = self.modules
     local depth = path.enter(self)
     for k = #modules, 1, -1 do
-        gradOutput = step(modules[k], k > 1 and modules[k - 1].output or input, gradOutput)
+        reuse.restore(self, k)
+        gradOutput = step(modules[k], k > 1 and reuse.output(self, k - 1) or input, gradOutput)
     end
     return path.leave(depth, gradOutput)
 end

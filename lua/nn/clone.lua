@@ -2,6 +2,9 @@
 local raw = require 'torch.raw'
 local ops = require 'torch.ops'
 
+-- The tape and its decisions belong to the original.
+local own = {_segment = true, _uses = true, _call = true, _bound = true}
+
 -- Tensors that share memory in the original share it in the copy: by object here, by storage through share().
 local function copy(value, seen)
     if seen[value] then return seen[value] end
@@ -15,8 +18,7 @@ local function copy(value, seen)
     local result = setmetatable({}, getmetatable(value))
     seen[value] = result
     for key, item in pairs(value) do
-        -- the tape and its decisions belong to the original
-        if key ~= '_segment' and key ~= '_bound' and key ~= '_call' then rawset(result, key, copy(item, seen)) end
+        if not own[key] then rawset(result, key, copy(item, seen)) end
     end
     return result
 end

@@ -15,6 +15,9 @@ local function become(x, y)
     return x
 end
 
+-- What a forward left holds tensors of the old type.
+local tapes = {_segment = true, _uses = true, _call = true}
+
 local function convert(object, change, seen)
     if raw.isTensor(object) then
         if seen[object] then return object end
@@ -27,7 +30,7 @@ local function convert(object, change, seen)
     if type(object) ~= 'table' or seen[object] then return object end
     seen[object] = true
     for key, value in pairs(object) do
-        if key == '_segment' then rawset(object, key, nil) else convert(value, change, seen) end
+        if tapes[key] then rawset(object, key, nil) else convert(value, change, seen) end
     end
     return object
 end

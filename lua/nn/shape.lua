@@ -213,6 +213,7 @@ extreme('Min', 'min_dim')
 
 --- nn.Identity(): the input itself.
 local Identity = torch.class('nn.Identity', 'nn.Module')
+Identity.takesMany = true
 function Identity:compute(...) return ... end -- luacheck: ignore 212
 
 --- nn.Contiguous(): a contiguous copy where the input is not.

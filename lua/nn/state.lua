@@ -5,6 +5,7 @@ local ops = require 'torch.ops'
 local raw = require 'torch.raw'
 local shapeOf = require 'torch.resize'.fullShape
 local children = require 'nn.children'
+local nearest = require 'torch.options'.nearest
 
 local Module = nn.Module
 
@@ -77,30 +78,13 @@ function Module:stateDict()
     return state
 end
 
--- The edit distance of two names (Wagner and Fischer 1974), to suggest the nearest.
-local function distance(a, b)
-    local row = {}
-    for j = 0, #b do row[j] = j end
-    for i = 1, #a do
-        local diagonal = row[0]
-        row[0] = i
-        for j = 1, #b do
-            local up = row[j]
-            local change = diagonal + (a:byte(i) == b:byte(j) and 0 or 1)
-            row[j] = math.min(up + 1, row[j - 1] + 1, change)
-            diagonal = up
-        end
-    end
-    return row[#b]
-end
-
-local function nearest(name, candidates)
-    local best, at
-    for candidate in pairs(candidates) do
-        local d = distance(name, candidate)
-        if not best or d < best or (d == best and candidate < at) then best, at = d, candidate end
-    end
-    return best and best <= math.max(2, #name / 2) and at or nil
+-- The name most like this one among a table's keys, as text for a message.
+local function nearestOf(name, state)
+    local names = {}
+    for key in pairs(state) do names[#names + 1] = key end
+    table.sort(names)
+    local near = nearest(name, names)
+    return near and (' (nearest: %s)'):format(near) or ''
 end
 
 local function sizes(x) return '(' .. table.concat(shapeOf(x), ', ') .. ')' end
@@ -112,8 +96,7 @@ local function problems(wanted, state)
         local name, x = entry[1], entry[2]
         local given = state[name]
         if not given then
-            local near = nearest(name, state)
-            lines[#lines + 1] = ('missing %s%s'):format(name, near and ' (nearest: ' .. near .. ')' or '')
+            lines[#lines + 1] = ('missing %s%s'):format(name, nearestOf(name, state))
         elseif sizes(given) ~= sizes(x) then
             lines[#lines + 1] = ('reshaped %s: the model has %s, the file %s'):format(name, sizes(x), sizes(given))
         end
@@ -122,8 +105,7 @@ local function problems(wanted, state)
     for name in pairs(state) do if not have[name] then extra[#extra + 1] = name end end
     table.sort(extra)
     for _, name in ipairs(extra) do
-        local near = nearest(name, have)
-        lines[#lines + 1] = ('unexpected %s%s'):format(name, near and ' (nearest: ' .. near .. ')' or '')
+        lines[#lines + 1] = ('unexpected %s%s'):format(name, nearestOf(name, have))
     end
     return lines
 end

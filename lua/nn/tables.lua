@@ -1,6 +1,7 @@
 -- tables.lua: modules that take or give tables of tensors.
 local ops = require 'torch.ops'
 local path = require 'nn.path'
+local reuse = require 'nn.reuse'
 local raw = require 'torch.raw'
 local tape = require 'nn.tape'
 
@@ -42,7 +43,12 @@ local function sideBySide(name, parts)
     function class:updateOutput(x)
         local depth = path.enter(self)
         local outputs = {}
-        for k, module in ipairs(self.modules) do outputs[k] = module:updateOutput(parts.input(self, x, k)) end
+        reuse.begin(self)
+        for k, module in ipairs(self.modules) do
+            outputs[k] = module:updateOutput(parts.input(self, x, k))
+            reuse.note(self, k)
+            outputs[k] = reuse.output(self, k)
+        end
         rawset(self, 'output', parts.gather(self, outputs))
         return path.leave(depth, self.output)
     end
@@ -51,7 +57,8 @@ local function sideBySide(name, parts)
         local depth = path.enter(self)
         local grads = {}
         for k, module in ipairs(self.modules) do
-            grads[k] = step(module, parts.input(self, x, k), parts.gradOutput(self, g, k))
+            reuse.restore(self, k)
+            grads[k] = reuse.gradient(self, step(module, parts.input(self, x, k), parts.gradOutput(self, g, k)))
         end
         return path.leave(depth, grads)
     end
@@ -104,8 +111,8 @@ local function sizeAlong(x, d) return tonumber(x._t.shape[d]) end
 -- The part of g that belongs to child k of a Concat: its own output's slice.
 local function slice(self, g, k)
     local d, start = self.dimension - 1, 0
-    for j = 1, k - 1 do start = start + sizeAlong(self.modules[j].output, d) end
-    return ops.copy(ops.slice(g, d, start, sizeAlong(self.modules[k].output, d)))
+    for j = 1, k - 1 do start = start + sizeAlong(reuse.output(self, j), d) end
+    return ops.copy(ops.slice(g, d, start, sizeAlong(reuse.output(self, k), d)))
 end
 
 --- nn.Concat(dim): the children's outputs side by side along dim.

@@ -202,9 +202,16 @@ local function metamethod(name)
     end
 end
 
+local warned = false
+
 -- == asks for the same descriptor; Lua compares cdata with everything.
 local function identical(a, b)
-    return isTensor(a) and isTensor(b) and ffi.cast('dl_tensor *', a._t) == ffi.cast('dl_tensor *', b._t)
+    if isTensor(a) and isTensor(b) then return ffi.cast('dl_tensor *', a._t) == ffi.cast('dl_tensor *', b._t) end
+    if not warned and (luaType(a) == 'number' or luaType(b) == 'number') then
+        warned = true
+        io.stderr:write('dlrun: ', hints.equality, '\n')
+    end
+    return false
 end
 
 local metatable = {

@@ -123,6 +123,12 @@ describe('a likely slip', function()
         assert.is_nil(model.nothing)
     end)
 
+    it('== with a number is warned about once', function()
+        local _, out, err = support.dlrun {'-e', 'local x = torch.ones(1); print(x == 1, 1 == x, x == nil, x == x, x ~= 1)'}
+        assert.equal('false\tfalse\tfalse\ttrue\ttrue\n', out)
+        assert.equal(1, select(2, err:gsub('x:eq', '')))
+    end)
+
     it('is shown by the program with the user\'s line', function()
         local status, _, err = support.dlrun({'-'}, {input = [[
 require 'nn'

@@ -186,6 +186,37 @@ describe('nn patterns', function()
         assert.equal(12, (model:getParameters()):nElement())
     end)
 
+    it('one module in several places of a container, in Torch7\'s way', function()
+        local fc, relu = nn.Linear(3, 3), nn.ReLU()
+        local block = nn.Sequential(nn.Linear(3, 3), nn.Sigmoid())
+        for _, model in ipairs {
+            nn.Sequential(fc, nn.Tanh(), fc), nn.Sequential(nn.Linear(3, 4), relu, nn.Linear(4, 3), relu),
+            nn.Sequential(block, nn.Tanh(), block), nn.Sequential(nn.Concat(2, block, block), nn.Linear(6, 3)),
+        } do
+            model:double()
+            local input, weights = x(5, 3), x(5, 3)
+            local expected, got = numeric(model, input, weights), classic(model, input, weights)
+            for k = 1, #expected do assert.is_true(difference(got[k], expected[k]) < 1e-7) end
+            local again = {model:backward(input, weights):clone()}
+            assert.is_true(difference(again[1], expected[1]) < 1e-7)
+        end
+        local pair = nn.ParallelTable(relu, relu)
+        pair:forward {torch.Tensor {1, -1}, torch.Tensor {-1, 1, 2}}
+        local grads = pair:backward({torch.Tensor {1, -1}, torch.Tensor {-1, 1, 2}}, {torch.ones(2), torch.ones(3)})
+        assert.same({1, 0}, grads[1]:totable())
+        assert.same({0, 1, 1}, grads[2]:totable())
+    end)
+
+    it('several inputs are a table to built-in modules', function()
+        local a, b = torch.Tensor {1, 2}, torch.Tensor {3, 5}
+        assert.same({4, 7}, nn.CAddTable()(a, b):totable())
+        assert.same({4, 7}, nn.Sequential(nn.CAddTable(), nn.Abs())(a, b):totable())
+        local p, q = nn.Identity()(a, b)
+        assert.is_true(rawequal(p, a) and rawequal(q, b))
+        assert.error_matches(function() nn.Linear(2, 1)(a, b) end, 'expected a tensor, got table')
+        assert.same({4, 7}, nn.CAddTable():forward({a, b}):totable())
+    end)
+
     it('getParameters: two flat vectors, both seen by the modules', function()
         local model, input, g = mlp(), x(5, 3), x(5, 2)
         local before = checks.copy(model:forward(input))

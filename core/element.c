@@ -115,6 +115,7 @@ dl_status dl_element_set(dl_tensor *t, const int64_t *index, double value) {
     uint64_t offset;
     DL_TRY(find(t, index, &offset));
     DL_TRY(dl_tensor_refresh(t));
+    dl_capture_refuse("the host wrote an element"); /* a replay would not */
     char *to = host_address(t, offset);
     if (to && encode(t->type, value, to)) {
         dl_storage_touch(t->storage);

@@ -10,7 +10,7 @@ BENCHMARKS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench
 tests: $(TEST_PROGRAMS) $(TEST_PLUGINS)
 
 test: all tests ## runs every test; ends with "N passed, N failed, N skipped"
-	@BUILD=$(BUILD) tools/run_tests
+	@BUILD=$(BUILD) $(if $(SANITIZE),DLRUN_SANITIZE=$(SANITIZE)) tools/run_tests
 
 bench: all $(BENCHMARKS) ## runs the benchmarks
 	@for b in $(BENCHMARKS); do echo "== $$b"; $$b || exit 1; done

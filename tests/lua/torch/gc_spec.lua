@@ -6,6 +6,9 @@ local function residentBytes()
     return pages * 4096
 end
 
+-- Under a sanitizer, where a step takes 50 times as long, fewer show as much: the bell rings every hundred or so.
+local steps = os.getenv 'DLRUN_SANITIZE' and 1000 or 20000
+
 describe('20,000 steps', function()
     it('of define-by-run keep memory within the bell\'s bound', function()
         local w = torch.tensor({0.5}, {requiresGrad = true})
@@ -17,11 +20,11 @@ describe('20,000 steps', function()
         for _ = 1, 200 do step() end
         collectgarbage()
         local before = residentBytes()
-        for _ = 1, 20000 do step() end
+        for _ = 1, steps do step() end
         local grown = residentBytes() - before
         assert.is_true(grown < 200e6, ('resident memory grew by %.0f MB'):format(grown / 1e6))
         assert.is_true(torch.memory().peakBytes < 300e6)
-        assert.near(20200, w.grad[1], 1)
+        assert.near(steps + 200, w.grad[1], 1)
     end)
 
     it('of custom functions release what they keep', function()
@@ -41,7 +44,7 @@ describe('20,000 steps', function()
         end
         run(5000)
         local before = collectgarbage 'count'
-        run(20000)
+        run(steps)
         assert.is_true(collectgarbage 'count' - before < 1000)
     end)
 end)

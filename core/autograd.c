@@ -5,7 +5,6 @@
 #include "core/mem.h"
 #include "core/status.h"
 #include "core/storage.h"
-#include <stdio.h>
 #include <string.h>
 
 static _Thread_local dl_recording recording = {.enabled = 1};
@@ -199,7 +198,7 @@ dl_status dl_node_new(int32_t n_in, int32_t n_out, const dl_attr *attr, int32_t 
     node->n_out = n_out;
     node->n_attr = n_attr;
     node->sequence = atomic_fetch_add_explicit(&next_sequence, 1, memory_order_relaxed);
-    snprintf(node->name, sizeof node->name, "%s", name);
+    memcpy(node->name, name, strnlen(name, sizeof node->name - 1)); /* the block is zeroed */
     dl_status status = DL_OK;
     for (int32_t k = 0; k < n_out && status == DL_OK; k++) status = new_var(&node->out[k].fresh);
     if (status != DL_OK)

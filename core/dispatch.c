@@ -263,7 +263,7 @@ static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int rec
         if (record) DL_TRY(dl_record_begin(c->op, &c->frame, node));
         if (pointwise)
             DL_TRY(dl_pointwise_prepare(c, in));
-        else if (strcmp(c->op->name, "copy") == 0)
+        else if (c->op->is_copy)
             DL_TRY(dl_pointwise_expand(c, in));
         DL_TRY(compute(c));
         if (c->op->def.flags & DL_OP_MUTATES) touch_written(c);

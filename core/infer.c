@@ -50,7 +50,7 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
                         dl_dtype_name(out->type));
     int same = type == out->type || (type == DL_BOOL && out->type == DL_U8);
     /* creation ops and copies convert while they write: their kernels read the type off the output */
-    int converts = c->op->n_tensors == 0 || strcmp(c->op->name, "copy") == 0;
+    int converts = c->op->n_tensors == 0 || c->op->is_copy;
     if (!same && !converts) {
         c->aside |= 1u << k;
         memset(&c->temp[k], 0, sizeof c->temp[k]);

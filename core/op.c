@@ -143,6 +143,8 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     dl_status status = dl_signature_parse(def->sig, op);
     if (status == DL_OK) status = check_definition(op);
     if (status == DL_OK) status = parse_saves(op);
+    op->is_copy = strcmp(op->name, "copy") == 0;
+    op->takes_first_type = def->expr && def->rule && strcmp(def->rule, "same") == 0 && op->tensors[0].fixed_type < 0;
     if (status == DL_OK)
         *out = op;
     else

@@ -37,11 +37,13 @@ typedef struct dl_op {
     int32_t n_required;                          /* attributes without a default, which come first */
     dl_arg tensors[DL_MAX_TENSORS];
     dl_arg attrs[DL_MAX_ATTRS];
+    int32_t is_copy, takes_first_type;                         /* the op "copy"; rule "same" with an undeclared first input */
     const char *plugin;                                        /* who registered it; "dlrun" for the built-in ones */
     uint32_t saved_in, saved_out;                              /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
     /* Pointwise: programs by common dtype, made on first use; gradient ops by input. */
     dl_prog *_Atomic progs[DL_DTYPE_COUNT];
+    _Atomic uint16_t types[DL_DTYPE_COUNT]; /* compute and result type of each, as dl_op_types keeps them; 0: not asked yet */
     struct dl_op *_Atomic grad_ops[DL_PROG_MAX_IN];
     const struct dl_op *grad_of; /* the op this one is the gradient of, or NULL */
     int32_t grad_input;
@@ -78,6 +80,7 @@ dl_status dl_signature_parse(const char *sig, dl_op *op);
 /* ---- pointwise ops (core/pointwise_op.c) ------------------------------------------------------------------------------ */
 /* The program for inputs already promoted to `common`, made on first use. Owned by the op. */
 dl_status dl_op_program(dl_op *, dl_dtype common, const dl_prog **out);
+dl_status dl_op_types(dl_op *, dl_dtype common, dl_dtype *compute, dl_dtype *out); /* dl_rule_types of its rule, kept */
 /* The op that computes the gradient towards input k: tensors (g, in..., out), attributes as this op's. */
 dl_status dl_op_gradient(dl_op *, int32_t k, dl_op **out);
 dl_status dl_pointwise_grad(dl_graph *, const dl_frame *); /* the grad function of every pointwise op */

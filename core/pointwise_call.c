@@ -23,7 +23,7 @@ static dl_dtype combine(dl_dtype strong, dl_dtype weak) {
 
 static dl_dtype common_type(const dl_call_context *c, const dl_tensor *const *in) {
     result_types r = {-1, -1, -1};
-    if (strcmp(c->op->def.rule, "same") == 0 && c->op->tensors[0].fixed_type < 0) return in[0]->type;
+    if (c->op->takes_first_type) return in[0]->type;
     for (int32_t k = 0; k < c->op->n_tensors; k++) {
         if (c->op->tensors[k].fixed_type >= 0 || !in[k]) continue;
         dl_dtype *slot = in[k]->ndim ? &r.dimensioned : &r.zero_dim;
@@ -109,7 +109,7 @@ dl_status dl_pointwise_infer(dl_call_context *c, const dl_tensor *const *in) {
     int64_t shape[DL_MAX_DIMS];
     dl_dtype common = common_type(c, in), compute, out;
     int half = common == DL_F16 || common == DL_BF16; /* storage only: computed in f32 */
-    dl_status status = dl_rule_types(c->op->def.rule, half ? DL_F32 : common, &compute, &out);
+    dl_status status = dl_op_types(c->op, half ? DL_F32 : common, &compute, &out);
     if (status != DL_OK) return dl_fail_context(status, "%s", c->op->name);
     DL_TRY(dl_op_program(c->op, half ? DL_F32 : common, &c->frame.prog));
     if (half && out == DL_F32) out = common;

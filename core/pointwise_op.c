@@ -52,6 +52,18 @@ dl_status dl_op_program(dl_op *op, dl_dtype common, const dl_prog **out) {
     return DL_OK;
 }
 
+dl_status dl_op_types(dl_op *op, dl_dtype common, dl_dtype *compute, dl_dtype *out) {
+    uint16_t kept = atomic_load_explicit(&op->types[common], memory_order_relaxed);
+    if (!kept) {
+        DL_TRY(dl_rule_types(op->def.rule, common, compute, out));
+        kept = (uint16_t)((*compute + 1) << 8 | *out);
+        atomic_store_explicit(&op->types[common], kept, memory_order_relaxed);
+    }
+    *compute = (kept >> 8) - 1;
+    *out = kept & 255;
+    return DL_OK;
+}
+
 /* Which of (g, in..., out) the gradient reads: asked of the f32 program, whose structure every float dtype shares. */
 static dl_status note_reads(dl_op *gradient) {
     const dl_prog *p;

@@ -14,8 +14,8 @@ describe('nn.functional', function()
         for name, module in pairs {
             relu = nn.ReLU(), sigmoid = nn.Sigmoid(), tanh = nn.Tanh(), logSigmoid = nn.LogSigmoid(), silu = nn.SiLU(),
             mish = nn.Mish(), gelu = nn.GELU(), elu = nn.ELU(), selu = nn.SELU(), softplus = nn.SoftPlus(),
-            softsign = nn.SoftSign(), hardtanh = nn.HardTanh(), hardswish = nn.Hardswish(), leakyRelu = nn.LeakyReLU(), relu6 = nn.ReLU6(),
-            softmax = nn.SoftMax(), logSoftmax = nn.LogSoftMax(),
+            softsign = nn.SoftSign(), hardtanh = nn.HardTanh(), hardswish = nn.Hardswish(), leakyRelu = nn.LeakyReLU(),
+            relu6 = nn.ReLU6(), softmax = nn.SoftMax(), logSoftmax = nn.LogSoftMax(),
         } do
             assert(difference(F[name](x), module(x)) < 1e-6, name)
         end

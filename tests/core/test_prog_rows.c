@@ -50,6 +50,7 @@ static void rows_at_bool(void **state) {
                                           "fmod_scalar",
                                           "neg",
                                           "floor_divide_scalar",
+                                          "round_away",
                                           "frac",
                                           "shift_left",
                                           "shift_right",

@@ -148,12 +148,15 @@ describe('dlrun', function()
     end)
 
     it('ends with 130 on Ctrl-C', function()
-        local before = 'timeout -k 5 --preserve-status -s INT 0.5'
-        local status, out, err = script('jit.off()\nwhile true do end', {}, {before = before})
+        -- the script sends itself the signal, so that it comes after start-up however slow the machine is
+        local signal = "local ffi = require 'ffi'; ffi.cdef 'int getpid(void);'\n"
+            .. "os.execute(('(sleep 0.2; kill -INT %d) &'):format(ffi.C.getpid()))\n"
+        local before = 'timeout -k 5 60'
+        local status, out, err = script(signal .. 'jit.off()\nwhile true do end', {}, {before = before})
         assert.equal(130, status)
         assert.equal('', out)
         assert.matches('interrupted', err)
-        status = script('local x = torch.ones(10)\nwhile true do x = torch.cmul(x, x) end', {}, {before = before})
+        status = script(signal .. 'local x = torch.ones(10)\nwhile true do x = torch.cmul(x, x) end', {}, {before = before})
         assert.equal(130, status)
     end)
 

@@ -25,12 +25,12 @@ struct dl_var {
 
 /* What a node keeps of one tensor. */
 typedef struct dl_saved {
-    dl_tensor tensor;  /* an alias if kept (inputs with their var, outputs without), else shape and type only */
-    int64_t version;   /* the storage's when kept; -1: not checked */
-    dl_var *live;      /* read this leaf's value, or that view of it, instead (segments); a reference */
-    int32_t wanted;    /* an output to keep once it is computed */
+    dl_tensor tensor; /* an alias if kept (inputs with their var, outputs without), else shape and type only */
+    int64_t version;  /* the storage's when kept; -1: not checked */
+    dl_var *live;     /* read this leaf's value, or that view of it, instead (segments); a reference */
+    int32_t wanted;   /* an output to keep once it is computed */
     int32_t kept;
-    dl_var *fresh;     /* an output's variable, made before the call runs so that recording it afterwards cannot fail */
+    dl_var *fresh; /* an output's variable, made before the call runs so that recording it afterwards cannot fail */
 } dl_saved;
 
 typedef enum dl_node_kind { DL_NODE_OP, DL_NODE_CUSTOM, DL_NODE_CUSTOM_C } dl_node_kind;
@@ -39,8 +39,8 @@ struct dl_node {
     _Atomic int32_t references;
     dl_node_kind kind;
     uint64_t sequence;
-    const dl_op *op;  /* DL_NODE_OP */
-    char name[48];    /* the op's or the custom function's */
+    const dl_op *op; /* DL_NODE_OP */
+    char name[48];   /* the op's or the custom function's */
     int64_t custom_id;
     dl_custom_backward backward;
     void (*release)(void *user);
@@ -49,7 +49,7 @@ struct dl_node {
     int32_t consumed; /* saved tensors were dropped by an earlier backward */
     dl_var **inputs;  /* n_in; NULL where no gradient is wanted */
     dl_saved *in, *out;
-    dl_attr *attr;    /* with its own copies of lists and strings */
+    dl_attr *attr;        /* with its own copies of lists and strings */
     dl_node *next_doomed; /* in the list of nodes being freed */
 };
 
@@ -59,7 +59,7 @@ void dl_node_retain(dl_node *);
 void dl_node_release(dl_node *);
 void dl_node_consume(dl_node *); /* drops what it saved */
 dl_status dl_node_new(int32_t n_in, int32_t n_out, const dl_attr *, int32_t n_attr, const char *name, dl_node **out);
-dl_status dl_var_leaf(const dl_tensor *, dl_var **out); /* a new leaf whose value is that tensor */
+dl_status dl_var_leaf(const dl_tensor *, dl_var **out);            /* a new leaf whose value is that tensor */
 dl_status dl_var_of_node(dl_node *, int32_t output, dl_var **out); /* a new variable for that output */
 
 /* This thread's recording state. */

@@ -49,12 +49,8 @@ static dl_status add_rows(void) {
     }
     for (int32_t k = 0; k < dl_pointwise_row_count; k++) {
         const dl_pointwise_row *row = &dl_pointwise_rows[k];
-        dl_op_def def = {.size = sizeof def,
-                         .sig = row->sig,
-                         .doc = row->doc,
-                         .expr = row->expr,
-                         .rule = row->rule,
-                         .grads = row->grads};
+        dl_op_def def = {
+            .size = sizeof def, .sig = row->sig, .doc = row->doc, .expr = row->expr, .rule = row->rule, .grads = row->grads};
         DL_TRY(dl_op_add(&def, "dlrun"));
     }
     return DL_OK;

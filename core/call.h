@@ -10,15 +10,15 @@ static inline int dl_dtype_is_floating(dl_dtype t) { return t <= DL_BF16; }
 typedef struct dl_call_context {
     dl_frame frame;
     dl_op *op;
-    dl_tensor *out[DL_MAX_OUTS];       /* what the kernel writes: the caller's, or temp[k] */
+    dl_tensor *out[DL_MAX_OUTS]; /* what the kernel writes: the caller's, or temp[k] */
     dl_tensor *caller_out[DL_MAX_OUTS];
-    dl_tensor temp[DL_MAX_OUTS];       /* outputs computed aside: other dtype than the caller's tensor, or overlap with an input */
-    uint32_t given;                    /* bit k: the caller gave output k a storage */
-    uint32_t aside;                    /* bit k: computed in temp[k], then copied */
+    dl_tensor temp[DL_MAX_OUTS]; /* outputs computed aside: other dtype than the caller's tensor, or overlap with an input */
+    uint32_t given;              /* bit k: the caller gave output k a storage */
+    uint32_t aside;              /* bit k: computed in temp[k], then copied */
     const dl_tensor *pointwise_in[DL_MAX_TENSORS]; /* cast and expanded inputs of pointwise ops */
     dl_tensor cast[DL_MAX_TENSORS];                /* what backs them */
     dl_tensor expanded[DL_MAX_TENSORS];
-    uint32_t cast_made;                            /* bit k */
+    uint32_t cast_made; /* bit k */
     dl_attr attr[DL_MAX_ATTRS];
 } dl_call_context;
 
@@ -33,8 +33,8 @@ dl_status dl_infer(dl_call_context *); /* the op's shape rule; its messages get 
 
 /* The door behind dl_call, with an epilogue program for kernels that take one; for a pointwise op, with the program of the op
  * and what follows it, of the same types. core/dispatch.c */
-dl_status dl_call_op(dl_op *, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out, const dl_attr *attr,
-                     int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr);
+dl_status dl_call_op(dl_op *, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                     const dl_attr *attr, int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr);
 
 /* Copies elements (and converts) without recording: src broadcast to dst. core/dispatch.c */
 dl_status dl_copy_into(dl_tensor *dst, const dl_tensor *src);

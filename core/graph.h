@@ -16,7 +16,8 @@
 
 /* ---- infer ------------------------------------------------------------------------------------------------------------- */
 
-/* Shape and type of output k. Where the caller gave `out` (frame->out[k]->storage is set) the two are compared by the dispatcher. */
+/* Shape and type of output k. Where the caller gave `out` (frame->out[k]->storage is set) the two are compared by the
+ * dispatcher. */
 dl_status dl_set_out(dl_frame *, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape);
 /* A view of in[0]: strides in elements; byte_offset is absolute, that is from the start of the storage. */
 dl_status dl_set_view(dl_frame *, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides, uint64_t byte_offset);
@@ -27,9 +28,9 @@ dl_status dl_alloc_out(const dl_frame *, uint32_t k, dl_dtype type, int32_t ndim
 /* ---- compose and grad -------------------------------------------------------------------------------------------------- */
 
 dl_value dl_graph_in(dl_graph *, uint32_t k);
-dl_value dl_graph_out(dl_graph *, uint32_t k);    /* grad only: a saved output */
-dl_value dl_graph_grad(dl_graph *, uint32_t k);   /* grad only: the gradient of output k; DL_NO_VALUE where it is zero */
-int32_t dl_graph_needs(dl_graph *, uint32_t k);   /* grad only: does input k need a gradient? */
+dl_value dl_graph_out(dl_graph *, uint32_t k);  /* grad only: a saved output */
+dl_value dl_graph_grad(dl_graph *, uint32_t k); /* grad only: the gradient of output k; DL_NO_VALUE where it is zero */
+int32_t dl_graph_needs(dl_graph *, uint32_t k); /* grad only: does input k need a gradient? */
 dl_value dl_emit(dl_graph *, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *, uint32_t n_attr);
 dl_value dl_emit_out(dl_graph *, dl_value first, uint32_t k); /* output k of the call whose dl_emit gave `first` */
 const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);       /* shape and type; NULL after an error */

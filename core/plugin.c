@@ -31,7 +31,8 @@ static int32_t candidate_count;
 /* Recursive: a plugin's init may load another plugin. */
 static pthread_mutex_t loader_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-/* ---- one candidate -------------------------------------------------------------------------------------------------------- */
+/* ---- one candidate --------------------------------------------------------------------------------------------------------
+ */
 
 static candidate *find_file(const struct stat *facts) {
     for (candidate *c = candidates; c; c = c->next)
@@ -93,7 +94,8 @@ static dl_status open_judged(candidate *c) {
     return conclude(c, status == DL_OK ? open_file(c) : status);
 }
 
-/* ---- the search path ------------------------------------------------------------------------------------------------------ */
+/* ---- the search path ------------------------------------------------------------------------------------------------------
+ */
 
 static int is_shared_object(const struct dirent *entry) {
     size_t n = strlen(entry->d_name);

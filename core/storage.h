@@ -20,7 +20,7 @@ struct dl_storage {
     _Atomic int32_t references;
     _Atomic int32_t exposed; /* :data() was handed out: counts as written before every use */
     _Atomic int64_t version;
-    _Atomic int32_t saved; /* how many tape nodes keep it for backward under a version check */
+    _Atomic int32_t saved;     /* how many tape nodes keep it for backward under a version check */
     _Atomic int64_t rewritten; /* recorded in-place writes: what was recorded of it before has lost its history */
     dl_device *device;
     void *data;                  /* the backend's handle; NULL when bytes is 0 */

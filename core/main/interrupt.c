@@ -1,5 +1,6 @@
-/* interrupt.c - Ctrl-C. Two ways lead out of a running script: the core refuses its next operation, and a hook stops Lua code that
- * calls none. (LuaJIT looks at hooks in interpreted code only: a compiled loop without operations goes on until the second Ctrl-C.) */
+/* interrupt.c - Ctrl-C. Two ways lead out of a running script: the core refuses its next operation, and a hook stops Lua code
+ * that calls none. (LuaJIT looks at hooks in interpreted code only: a compiled loop without operations goes on until the second
+ * Ctrl-C.) */
 #include "main/host.h"
 #include "dlrun/dlrun.h"
 #include <lauxlib.h>

@@ -40,7 +40,8 @@ static void print_help(void) {
             snprintf(left, sizeof left, "    --%s%s%s", o->name, o->value ? "=" : "", value);
         printf("  %-30s %s\n", left, o->help);
     }
-    puts("\nEnvironment: DLRUN_ISA, DLRUN_THREADS, DLRUN_PLUGIN_PATH, DLRUN_DATA, DLRUN_CACHE, DLRUN_TRACEBACK=full, NO_COLOR.");
+    puts(
+        "\nEnvironment: DLRUN_ISA, DLRUN_THREADS, DLRUN_PLUGIN_PATH, DLRUN_DATA, DLRUN_CACHE, DLRUN_TRACEBACK=full, NO_COLOR.");
 }
 
 /* Pushes an array of {name, value} (value "" where the option has none) in the order given. Options end at the script's name.
@@ -82,11 +83,12 @@ static void program_folder(char folder[PATH_MAX]) {
     snprintf(folder, PATH_MAX, "%s", n > 0 ? dirname(path) : ".");
 }
 
-/* Sets host.lua, our Lua files' folder, and host.cdef, the C declarations: those of the installed tree, of the source tree around
- * the build folder, or of the source tree this was built from, whichever is there. */
+/* Sets host.lua, our Lua files' folder, and host.cdef, the C declarations: those of the installed tree, of the source tree
+ * around the build folder, or of the source tree this was built from, whichever is there. */
 static int push_paths(lua_State *L) {
-    static const char *const places[][2] = {
-        {"../share/dlrun/lua", "../share/dlrun/cdef.h"}, {"../../lua", "../gen/cdef.h"}, {DL_SOURCE_DIR "/lua", "../gen/cdef.h"}};
+    static const char *const places[][2] = {{"../share/dlrun/lua", "../share/dlrun/cdef.h"},
+                                            {"../../lua", "../gen/cdef.h"},
+                                            {DL_SOURCE_DIR "/lua", "../gen/cdef.h"}};
     char folder[PATH_MAX];
     program_folder(folder);
     for (size_t k = 0; k < sizeof places / sizeof places[0]; k++) {

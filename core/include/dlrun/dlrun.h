@@ -23,19 +23,19 @@ extern "C" {
 
 /* Registers the built-in ops and the plugins found. Idempotent; every other function calls it where it must. */
 DL_API dl_status dl_init(void);
-DL_API const char *dl_version(void);                    /* "0.1.0" */
-DL_API const char *dl_status_text(dl_status);           /* "out of memory" */
-DL_API const char *dl_last_error(void);                 /* this thread's latest message, "" if none; valid until the next failure */
+DL_API const char *dl_version(void);          /* "0.1.0" */
+DL_API const char *dl_status_text(dl_status); /* "out of memory" */
+DL_API const char *dl_last_error(void);       /* this thread's latest message, "" if none; valid until the next failure */
 DL_API dl_status dl_fail(dl_status code, const char *message); /* sets that message (copied), returns code */
-DL_API void dl_interrupt(void);                         /* async-signal-safe: the next dl_call returns DL_INTERRUPTED, once */
-DL_API int32_t dl_interrupted(void);                    /* is an interrupt pending? */
-DL_API int32_t dl_take_interrupt(void);                 /* the same, and forgets it */
+DL_API void dl_interrupt(void);         /* async-signal-safe: the next dl_call returns DL_INTERRUPTED, once */
+DL_API int32_t dl_interrupted(void);    /* is an interrupt pending? */
+DL_API int32_t dl_take_interrupt(void); /* the same, and forgets it */
 
 /* ---- dtypes (core/dtype.c) ------------------------------------------------------------------------------------------ */
 
-DL_API const char *dl_dtype_name(dl_dtype);      /* "float32"; "?" for no dtype */
-DL_API int32_t dl_dtype_bytes(dl_dtype);         /* bytes of one element; 0 for no dtype */
-DL_API dl_dtype dl_dtype_find(const char *name); /* -1 for no such name */
+DL_API const char *dl_dtype_name(dl_dtype);               /* "float32"; "?" for no dtype */
+DL_API int32_t dl_dtype_bytes(dl_dtype);                  /* bytes of one element; 0 for no dtype */
+DL_API dl_dtype dl_dtype_find(const char *name);          /* -1 for no such name */
 DL_API dl_dtype dl_dtype_promote(dl_dtype a, dl_dtype b); /* PyTorch's torch.promote_types */
 
 /* ---- plugins, backends, devices (core/plugin.c, core/device.c) ------------------------------------------------------- */
@@ -46,7 +46,7 @@ DL_API dl_status dl_plugin_load(const char *path);
 /* Every plugin file found on the search path or loaded: dl_plugin_count() of them. */
 typedef struct dl_plugin_info {
     const char *path, *name, *version;
-    int32_t loaded;     /* 1 loaded, 0 refused */
+    int32_t loaded; /* 1 loaded, 0 refused */
     int32_t reserved;
     const char *reason; /* why refused, or what it waits for; "" if loaded */
 } dl_plugin_info;
@@ -68,16 +68,16 @@ DL_API dl_status dl_device_open(const char *spec, dl_device **out);
 DL_API const char *dl_device_name(const dl_device *); /* "cpu" for index 0, "cuda:1" */
 DL_API dl_device *dl_device_of(const dl_tensor *);    /* NULL for an empty descriptor */
 DL_API dl_status dl_set_default_device(dl_device *);
-DL_API dl_device *dl_default_device(void); /* the CPU unless set; NULL (with a message) if there is no CPU backend */
+DL_API dl_device *dl_default_device(void);    /* the CPU unless set; NULL (with a message) if there is no CPU backend */
 DL_API dl_status dl_synchronize(dl_device *); /* NULL: the default device */
-DL_API int32_t dl_threads(int32_t n); /* sets the CPU backend's threads (n > 0); returns the number in force */
+DL_API int32_t dl_threads(int32_t n);         /* sets the CPU backend's threads (n > 0); returns the number in force */
 
 /* ---- memory (core/alloc.c, core/storage.c) --------------------------------------------------------------------------- */
 
 typedef struct dl_memory_stats {
-    uint64_t live_bytes, live_blocks;     /* held by storages */
-    uint64_t cached_bytes, cached_blocks; /* free, kept for reuse */
-    uint64_t peak_bytes;                  /* highest live_bytes */
+    uint64_t live_bytes, live_blocks;          /* held by storages */
+    uint64_t cached_bytes, cached_blocks;      /* free, kept for reuse */
+    uint64_t peak_bytes;                       /* highest live_bytes */
     uint64_t allocations, backend_allocations; /* requests; how many reached the backend */
 } dl_memory_stats;
 DL_API dl_status dl_memory(dl_device *, dl_memory_stats *out); /* device NULL: all devices together */
@@ -85,8 +85,8 @@ DL_API void dl_memory_trim(dl_device *);                       /* gives cached b
 DL_API void dl_memory_reset_peak(dl_device *);
 
 /* The collector's bell: *dl_memory_pressure() turns 1 when the bytes allocated on a device since the last
- * dl_memory_collected() exceed max(64 MiB, half of what was live on it then). The binding tests it after allocating calls, runs a full cycle, then calls
- * dl_memory_collected(). */
+ * dl_memory_collected() exceed max(64 MiB, half of what was live on it then). The binding tests it after allocating calls, runs
+ * a full cycle, then calls dl_memory_collected(). */
 DL_API int32_t *dl_memory_pressure(void);
 DL_API void dl_memory_collected(void);
 
@@ -107,21 +107,22 @@ DL_API void *dl_storage_data(dl_storage *);
 /* ---- tensors (core/tensor.c) ----------------------------------------------------------------------------------------- */
 
 /* All of these set *t anew: it must be empty (zeroed, or cleared). On failure it stays empty. */
-DL_API dl_status dl_tensor_new(dl_tensor *t, dl_dtype, int32_t ndim, const int64_t *shape, dl_device *); /* contiguous, uninitialised */
+DL_API dl_status dl_tensor_new(dl_tensor *t, dl_dtype, int32_t ndim, const int64_t *shape,
+                               dl_device *); /* contiguous, uninitialised */
 DL_API dl_status dl_tensor_on(dl_tensor *t, dl_storage *, dl_dtype, uint64_t byte_offset, int32_t ndim, const int64_t *shape,
                               const int64_t *strides); /* strides NULL: contiguous; refuses what leaves the storage */
-DL_API dl_status dl_tensor_alias(dl_tensor *t, const dl_tensor *of); /* same storage, same var: one more reference each */
+DL_API dl_status dl_tensor_alias(dl_tensor *t, const dl_tensor *of);  /* same storage, same var: one more reference each */
 DL_API dl_status dl_tensor_detach(dl_tensor *t, const dl_tensor *of); /* same storage, not on the tape */
-DL_API void dl_tensor_clear(dl_tensor *t);                           /* drops the references; t becomes empty */
-DL_API int64_t dl_tensor_count(const dl_tensor *t);                  /* elements; 0 for an empty descriptor, 1 for ndim 0 */
+DL_API void dl_tensor_clear(dl_tensor *t);                            /* drops the references; t becomes empty */
+DL_API int64_t dl_tensor_count(const dl_tensor *t);                   /* elements; 0 for an empty descriptor, 1 for ndim 0 */
 DL_API int32_t dl_tensor_contiguous(const dl_tensor *t);
-DL_API dl_status dl_tensor_read(const dl_tensor *t, void *host, uint64_t bytes); /* contiguous copy to host; synchronises */
+DL_API dl_status dl_tensor_read(const dl_tensor *t, void *host, uint64_t bytes);  /* contiguous copy to host; synchronises */
 DL_API dl_status dl_tensor_write(dl_tensor *t, const void *host, uint64_t bytes); /* contiguous copy from host */
 DL_API void *dl_tensor_data(const dl_tensor *t); /* host address of element 0 on the CPU, else NULL; exposes the storage */
 DL_API dl_status dl_tensor_to(dl_tensor *t, const dl_tensor *of, dl_device *, dl_dtype); /* copy, on the tape if of is */
 
-/* One element (core/element.c), by one index from 0 for each dimension, as f64: exact for every dtype but 64-bit integers beyond 2^53;
- * truncated and saturated into integer dtypes. Off the tape. Reading does not expose the storage. */
+/* One element (core/element.c), by one index from 0 for each dimension, as f64: exact for every dtype but 64-bit integers
+ * beyond 2^53; truncated and saturated into integer dtypes. Off the tape. Reading does not expose the storage. */
 DL_API dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value);
 DL_API dl_status dl_element_set(dl_tensor *t, const int64_t *index, double value);
 
@@ -146,10 +147,10 @@ DL_API dl_status dl_op_define(const char *signature, const char *expression, con
 /* Does this backend compute the op: 0 missing, 1 composed, 2 generated (pointwise), 3 native */
 DL_API int32_t dl_op_coverage(int32_t id, const char *backend);
 
-/* Calls an op. in: tensors in signature order, lists flattened, NULL for absent optionals. out: n_out descriptors; an empty one is
- * filled with a new tensor the caller then owns; one that has a storage is written in place (shape must match; the result
- * is cast to its dtype where PyTorch allows it). attr may be shorter than the signature. Records on the tape if recording
- * is on and an input requires a gradient. On failure new outputs stay empty. */
+/* Calls an op. in: tensors in signature order, lists flattened, NULL for absent optionals. out: n_out descriptors; an empty one
+ * is filled with a new tensor the caller then owns; one that has a storage is written in place (shape must match; the result is
+ * cast to its dtype where PyTorch allows it). attr may be shorter than the signature. Records on the tape if recording is on
+ * and an input requires a gradient. On failure new outputs stay empty. */
 DL_API dl_status dl_call(int32_t op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
                          const dl_attr *attr, int32_t n_attr);
 /* The same with a chain of one-input pointwise ops applied to out[0] (DESIGN 5b): fused into the kernel where it can be, run
@@ -174,7 +175,7 @@ DL_API void dl_set_fallback(int32_t on); /* allow ops a backend lacks to run on 
 
 /* ---- random numbers (core/random.c) ---------------------------------------------------------------------------------- */
 
-DL_API void dl_seed(uint64_t seed);  /* key = seed, call number = 0, for this thread */
+DL_API void dl_seed(uint64_t seed); /* key = seed, call number = 0, for this thread */
 DL_API uint64_t dl_get_seed(void);
 DL_API uint64_t dl_random_call(void); /* the next call number */
 DL_API void dl_set_random_call(uint64_t);
@@ -185,25 +186,28 @@ DL_API void dl_random_u32(uint32_t *out, int64_t n);
 
 DL_API int32_t dl_grad_enabled(void);
 DL_API int32_t dl_set_grad_enabled(int32_t on); /* returns the old value */
-/* Makes t a leaf variable (or an ordinary tensor); floating dtypes only. A borrowed descriptor becomes an owning one: clear it. */
+/* Makes t a leaf variable (or an ordinary tensor); floating dtypes only. A borrowed descriptor becomes an owning one: clear it.
+ */
 DL_API dl_status dl_requires_grad(dl_tensor *t, int32_t on);
 DL_API int32_t dl_is_recorded(const dl_tensor *t); /* 0 no gradient, 1 leaf that requires one, 2 result of a recorded call */
-DL_API int32_t dl_is_saved(const dl_tensor *t); /* does a recorded call still need these values? then an in-place write would spoil it */
+DL_API int32_t
+dl_is_saved(const dl_tensor *t); /* does a recorded call still need these values? then an in-place write would spoil it */
 DL_API const char *dl_recorded_by(const dl_tensor *t); /* name of the op that made a recorded tensor; NULL for others */
 /* A leaf's gradient buffer. dl_grad aliases it (t_grad stays empty if there is none yet); dl_set_grad binds a tensor of the
  * same shape, dtype and device: backward adds into it. grad NULL unbinds. */
 DL_API dl_status dl_grad(const dl_tensor *t, dl_tensor *t_grad);
 DL_API dl_status dl_set_grad(dl_tensor *t, const dl_tensor *grad);
 
-/* Backward in one call, when no custom node is on the way. gradients[k] NULL: ones (the root must have one element). Without targets
- * (n_targets 0) gradients are accumulated into the leaves; with targets they are returned in out[] instead (empty where a
- * target does not influence the roots), and nothing is accumulated. */
+/* Backward in one call, when no custom node is on the way. gradients[k] NULL: ones (the root must have one element). Without
+ * targets (n_targets 0) gradients are accumulated into the leaves; with targets they are returned in out[] instead (empty where
+ * a target does not influence the roots), and nothing is accumulated. */
 enum { DL_RETAIN = 1, DL_CREATE_GRAPH = 2 };
 DL_API dl_status dl_backward(const dl_tensor *const *roots, const dl_tensor *const *gradients, int32_t n_roots,
                              const dl_tensor *const *targets, dl_tensor *const *out, int32_t n_targets, int32_t flags);
 
 /* The same step by step, for drivers that own custom nodes. begin; then step until DL_OK: DL_PENDING means that the node
- * described by dl_backward_node() must be computed: read its output gradients, give each input's, and step again. Always end. */
+ * described by dl_backward_node() must be computed: read its output gradients, give each input's, and step again. Always end.
+ */
 typedef struct dl_backward_run dl_backward_run;
 DL_API dl_status dl_backward_begin(const dl_tensor *const *roots, const dl_tensor *const *gradients, int32_t n_roots,
                                    const dl_tensor *const *targets, int32_t n_targets, int32_t flags, dl_backward_run **run);
@@ -226,8 +230,8 @@ DL_API dl_status dl_custom_record(const char *name, int64_t id, const dl_tensor 
 DL_API int32_t dl_custom_released(int64_t *ids, int32_t capacity); /* moves up to capacity freed ids out; returns how many */
 /* From C: backward is called by dl_backward itself, never pending. grads_out may hold empty descriptors (zero); fill grads_in.
  * release(user) is called once: when the node is freed, or at once where nothing is recorded; not on failure. */
-typedef dl_status (*dl_custom_backward)(void *user, const dl_tensor *const *grads_out, int32_t n_out, dl_tensor *const *grads_in,
-                                        int32_t n_in);
+typedef dl_status (*dl_custom_backward)(void *user, const dl_tensor *const *grads_out, int32_t n_out,
+                                        dl_tensor *const *grads_in, int32_t n_in);
 DL_API dl_status dl_custom_record_c(const char *name, dl_custom_backward backward, void (*release)(void *user), void *user,
                                     const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out);
 

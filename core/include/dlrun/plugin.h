@@ -47,8 +47,8 @@ enum { DL_SANITIZER_NONE = 0, DL_SANITIZER_ADDRESS = 1, DL_SANITIZER_THREAD = 2 
 
 /* Identity flags. */
 enum {
-    DL_PLUGIN_LAZY = 1, /* brings one backend of the plugin's name and nothing else: opened when that is first asked for. All others
-                         * found on the search path are opened by dl_init(). */
+    DL_PLUGIN_LAZY = 1, /* brings one backend of the plugin's name and nothing else: opened when that is first asked for. All
+                         * others found on the search path are opened by dl_init(). */
 };
 
 /* The constant, pointer-free identity block. */
@@ -66,7 +66,8 @@ typedef struct dl_identity {
     char target[32]; /* "linux-x86_64" */
 } dl_identity;
 
-#define DL_NOTE_OWNER "dlrunplugin" /* 12 bytes with its NUL: the identity then lies at byte 24 for 4-byte and 8-byte notes alike */
+#define DL_NOTE_OWNER                                                                                                          \
+    "dlrunplugin" /* 12 bytes with its NUL: the identity then lies at byte 24 for 4-byte and 8-byte notes alike */
 #define DL_NOTE_TYPE 0x444c5031u /* "DLP1" */
 
 #if defined(__x86_64__)
@@ -88,22 +89,21 @@ typedef struct dl_identity {
     } dl_identity_note;                                                                                                        \
     __attribute__((visibility("default"))) extern const dl_identity_note dl_plugin_identity;                                   \
     __attribute__((section(".note.dlrun"), used, aligned(8)))                                                                  \
-    const dl_identity_note dl_plugin_identity = {                                                                              \
-        sizeof DL_NOTE_OWNER,                                                                                                  \
-        sizeof(dl_identity),                                                                                                   \
-        DL_NOTE_TYPE,                                                                                                          \
-        DL_NOTE_OWNER,                                                                                                         \
-        {{'D', 'L', 'P', 'L', 'U', 'G', 0, 1},                                                                                 \
-         sizeof(dl_identity),                                                                                                  \
-         DL_ABI_MAJOR,                                                                                                         \
-         DL_ABI_MINOR,                                                                                                         \
-         0,                                                                                                                    \
-         DL_SANITIZER_BUILT,                                                                                                   \
-         flag_bits,                                                                                                            \
-         isa_bits,                                                                                                             \
-         plugin_name,                                                                                                          \
-         plugin_version,                                                                                                       \
-         DL_TARGET}}
+    const dl_identity_note dl_plugin_identity = {sizeof DL_NOTE_OWNER,                                                         \
+                                                 sizeof(dl_identity),                                                          \
+                                                 DL_NOTE_TYPE,                                                                 \
+                                                 DL_NOTE_OWNER,                                                                \
+                                                 {{'D', 'L', 'P', 'L', 'U', 'G', 0, 1},                                        \
+                                                  sizeof(dl_identity),                                                         \
+                                                  DL_ABI_MAJOR,                                                                \
+                                                  DL_ABI_MINOR,                                                                \
+                                                  0,                                                                           \
+                                                  DL_SANITIZER_BUILT,                                                          \
+                                                  flag_bits,                                                                   \
+                                                  isa_bits,                                                                    \
+                                                  plugin_name,                                                                 \
+                                                  plugin_version,                                                              \
+                                                  DL_TARGET}}
 
 /* ---- pointwise programs --------------------------------------------------------------------------------------------- */
 
@@ -160,8 +160,8 @@ typedef struct dl_frame {
     const dl_attr *prog_attr; /* scalar attributes of prog */
     const dl_prog *epilogue;
     const dl_attr *epilogue_attr;
-    void *scratch; /* plan.scratch_bytes of device memory, for this run only */
-    void *derived; /* plan.derived_bytes kept with in[plan.derived_from], and... */
+    void *scratch;         /* plan.scratch_bytes of device memory, for this run only */
+    void *derived;         /* plan.derived_bytes kept with in[plan.derived_from], and... */
     int32_t derived_valid; /* ... 1 if it already holds what an earlier run of this plan made of the same tensor version */
     int32_t reserved;
     uint64_t random_key, random_call;
@@ -186,21 +186,23 @@ enum {
 
 /* An op. sig is a signature such as
  *     "acme::swiglu(Tensor x, Tensor g, float beta=1.0) -> Tensor"
- * Argument types: Tensor, Tensor? (may be absent), Tensor[] (list), Tensor! / Tensor![] (written), int, float, bool, int[], dtype, Scalar
- * (int or float; takes part in type promotion), string. An op needs either expr, or infer with a kernel or compose. */
+ * Argument types: Tensor, Tensor? (may be absent), Tensor[] (list), Tensor! / Tensor![] (written), int, float, bool, int[],
+ * dtype, Scalar (int or float; takes part in type promotion), string. An op needs either expr, or infer with a kernel or
+ * compose. */
 typedef struct dl_op_def {
     uint32_t size;
     uint32_t flags;
     const char *sig;
-    const char *doc;  /* one paragraph for help(): shapes, dtypes, formula, source */
-    const char *expr; /* pointwise: the expression over the signature's names (docs/pointwise.md has the grammar) */
-    const char *rule; /* pointwise: result type rule: "arith" "float" "compare" "logic" "int" "same" */
+    const char *doc;   /* one paragraph for help(): shapes, dtypes, formula, source */
+    const char *expr;  /* pointwise: the expression over the signature's names (docs/pointwise.md has the grammar) */
+    const char *rule;  /* pointwise: result type rule: "arith" "float" "compare" "logic" "int" "same" */
     const char *grads; /* pointwise: NULL = derived from expr; "" = not differentiable; else "x: g*…; y: …" with g and out */
     /* Sets shape and type of every out (dl_host.set_out), no data access. NULL for pointwise. */
     dl_status (*infer)(dl_frame *);
     /* The same op in lower ops: emits calls, then host->returns(graph, output number, value). NULL: none. */
     dl_status (*compose)(dl_graph *, const dl_frame *);
-    /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: not differentiable. */
+    /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: not differentiable.
+     */
     dl_status (*grad)(dl_graph *, const dl_frame *);
     /* Which tensors grad reads: names of inputs, "out" or "out1"…; space separated. NULL: none. */
     const char *saves;
@@ -252,8 +254,8 @@ typedef struct dl_kernel {
 typedef struct dl_device_info {
     uint32_t size;
     int32_t index;
-    char name[64];    /* "AMD EPYC 9554" */
-    char detail[128]; /* "2 threads, avx512" */
+    char name[64];                      /* "AMD EPYC 9554" */
+    char detail[128];                   /* "2 threads, avx512" */
     uint64_t memory_total, memory_free; /* bytes */
     uint64_t alignment;                 /* of every allocation, bytes */
 } dl_device_info;
@@ -262,17 +264,17 @@ typedef struct dl_device_info {
 struct dl_device {
     uint32_t size;
     int32_t index;
-    void *state;      /* the backend's */
-    void *core;       /* the core's: allocator and plan cache; a backend leaves it alone */
-    dl_device_id id;  /* filled in by the core */
+    void *state;       /* the backend's */
+    void *core;        /* the core's: allocator and plan cache; a backend leaves it alone */
+    dl_device_id id;   /* filled in by the core */
     dl_stream *stream; /* the default stream, filled in by the core */
 };
 
 /* All functions may be called from any thread; each returns a status with a message left by host->fail. */
 typedef struct dl_backend {
     uint32_t size;
-    int32_t dl_device_type; /* DLPack's, or 0: the core assigns one from 12 up */
-    const char *name;       /* "cpu" */
+    int32_t dl_device_type;         /* DLPack's, or 0: the core assigns one from 12 up */
+    const char *name;               /* "cpu" */
     dl_status (*count)(int32_t *n); /* devices present; 0 with DL_UNSUPPORTED and a message where something is missing */
     dl_status (*info)(int32_t index, dl_device_info *out);
     dl_status (*open)(int32_t index, dl_device **device);
@@ -330,7 +332,7 @@ typedef struct dl_host {
     int32_t (*needs)(dl_graph *, uint32_t k); /* does input k need a gradient? */
     dl_value (*emit)(dl_graph *, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *attr, uint32_t n_attr);
     dl_value (*emit_out)(dl_graph *, dl_value first, uint32_t k); /* output k of the op whose emit gave `first` */
-    const dl_tensor *(*tensor)(dl_graph *, dl_value);           /* shape and type of a value; NULL after an error */
+    const dl_tensor *(*tensor)(dl_graph *, dl_value);             /* shape and type of a value; NULL after an error */
     void (*returns)(dl_graph *, uint32_t k, dl_value);
 
     /* Is a Ctrl-C pending? Long kernels may ask and return DL_INTERRUPTED. */

@@ -17,6 +17,7 @@ local opt = require 'dlrun.options' {
     {'face', {'autograd', 'torch7'}, 'which API trains'},
     {'save', 'mnist.safetensors', 'file for the best weights'},
 }
+assert(opt.epochs >= 1, '--epochs must be at least 1')
 torch.manualSeed(opt.seed)
 
 local train = data.mnist {split = 'train', path = opt.data}

@@ -27,12 +27,11 @@ static void on_signal(int number) {
 
 void host_catch_interrupt(lua_State *L) {
     struct sigaction old, action;
-    memset(&action, 0, sizeof action);
+    memset(&action, 0, sizeof action); /* no SA_RESTART: a script or prompt that waits for input stops waiting */
     state = L;
     /* A shell starts background jobs with the signal ignored: then it is not meant for us. */
     if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler == SIG_IGN) return;
     action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
 }
 
@@ -45,4 +44,10 @@ int host_take_interrupt(lua_State *L) {
     }
     lua_pushboolean(L, was);
     return 1;
+}
+
+int host_read_byte(void *file) {
+    (void)file;
+    unsigned char byte;
+    return read(STDIN_FILENO, &byte, 1) == 1 ? byte : -1;
 }

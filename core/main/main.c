@@ -117,6 +117,13 @@ static int host_isatty(lua_State *L) {
     return 1;
 }
 
+/* A C function for LuaJIT's FFI: ISO C has it copied, not cast, into a pointer to data. */
+static void push_pointer(lua_State *L, int (*function)(void *)) {
+    void *address;
+    memcpy(&address, &function, sizeof address);
+    lua_pushlightuserdata(L, address);
+}
+
 static const luaL_Reg host_functions[] = {{"isatty", host_isatty}, {"takeInterrupt", host_take_interrupt}, {NULL, NULL}};
 
 /* Runs lua/dlrun/main.lua with the host table and the arguments behind the options; its result is the exit status. */
@@ -130,6 +137,8 @@ static int run(lua_State *L, int argc, char **argv) {
     luaL_register(L, NULL, host_functions);
     lua_pushstring(L, dl_version());
     lua_setfield(L, -2, "version");
+    push_pointer(L, host_read_byte);
+    lua_setfield(L, -2, "readByte");
     lua_createtable(L, argc - first, 1);
     for (int k = 0; k <= argc - first; k++) { /* arg[0] is the script or, without one, the program */
         lua_pushstring(L, first == argc ? argv[0] : argv[first + k]);

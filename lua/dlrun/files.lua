@@ -7,6 +7,7 @@ int fsync(int descriptor);
 size_t fwrite(const void *data, size_t size, size_t n, void *stream);
 int mkdir(const char *path, unsigned mode);
 int getpid(void);
+char *realpath(const char *path, char *resolved);
 void *gzopen(const char *path, const char *mode);
 int gzread(void *file, void *data, unsigned bytes);
 int gzclose(void *file);
@@ -29,23 +30,41 @@ function files.makeFolder(path)
     C.mkdir(path, 511)
 end
 
+-- A device or a pipe: it cannot be synchronised, and taking its name away would break it.
+local function isSpecial(path)
+    local file = io.open(path, 'r+b')
+    local special = file and C.fsync(C.fileno(file)) ~= 0
+    if file then file:close() end
+    return special
+end
+
+-- The file that a symbolic link stands for.
+local function resolved(path)
+    local buffer = ffi.new 'char[4096]' -- PATH_MAX
+    return C.realpath(path, buffer) ~= nil and ffi.string(buffer) or path
+end
+
 -- Calls write(put), where put(data, bytes) appends a string or C memory. The file has its new content after that, or on any
--- error what it had before: the content goes to a file beside it, to the disk, and takes the name last.
+-- error what it had before: the content goes to a file beside it, to the disk, and takes the name last. Devices are written to.
 function files.replace(path, write)
-    local temporary = ('%s.%d.tmp'):format(path, C.getpid())
+    local target, special = resolved(path), isSpecial(path)
+    local temporary = special and path or ('%s.%d.tmp'):format(target, C.getpid())
     local file, reason = io.open(temporary, 'wb')
     if not file then error(('cannot write %s: %s'):format(path, reason:gsub('^.*: ', '')), 0) end
     local ok, message = pcall(write, function(data, bytes)
         bytes = bytes or #data
         if C.fwrite(data, 1, bytes, file) ~= bytes then error(('cannot write %s: is the disk full?'):format(path), 0) end
     end)
-    if ok and not (file:flush() and C.fsync(C.fileno(file)) == 0) then
+    if ok and not (file:flush() and (special or C.fsync(C.fileno(file)) == 0)) then
         ok, message = false, ('cannot write %s: is the disk full?'):format(path)
     end
     file:close()
-    if ok then ok, message = os.rename(temporary, path) end
+    if ok and not special then
+        ok, message = os.rename(temporary, target)
+        message = not ok and ('cannot write %s: %s'):format(path, message:gsub('^.*: ', ''))
+    end
     if not ok then
-        os.remove(temporary)
+        if not special then os.remove(temporary) end
         error(message, 0)
     end
 end

@@ -7,6 +7,7 @@ ffi.cdef [[
 char *readline(const char *prompt);
 int add_history(const char *line);
 void free(void *);
+int (*rl_getc_function)(void *);
 ]]
 
 -- A function prompt -> line, nil at the end of input.
@@ -19,6 +20,7 @@ local function lineReader()
             return io.read()
         end
     end
+    edit.rl_getc_function = ffi.cast('int (*)(void *)', host.readByte) -- Ctrl-C ends readline, not only a read
     return function(prompt)
         io.flush()
         local text = edit.readline(prompt)
@@ -54,21 +56,29 @@ local function printResults(ok, ...)
     return ok, ...
 end
 
+-- Reads a chunk and runs it. Returns whether the input ended, and the message of an error.
+local function turn(read, describe)
+    local chunk, message = readChunk(read)
+    if not chunk and not message then return true end
+    if chunk then
+        local ok, text = printResults(xpcall(chunk, describe))
+        message = not ok and text
+    end
+    io.flush()
+    return false, message
+end
+
 -- Runs until the end of input; returns the exit status.
 return function(describe)
     print(('dlrun %s, %s. help() helps, Ctrl-D ends.'):format(host.version, jit.version))
     rawset(_G, 'help', require 'dlrun.help'.help)
     local read = lineReader()
     while true do
-        local chunk, message = readChunk(read)
-        if not chunk and not message then break end
-        if chunk then
-            local ok, text = printResults(xpcall(chunk, describe))
-            message = not ok and text
-        end
-        io.flush()
+        local _, ended, message = pcall(turn, read, describe) -- false only on Ctrl-C at the prompt
         if host.takeInterrupt() then
-            print 'interrupted'
+            print '\ninterrupted'
+        elseif ended then
+            break
         elseif message then
             io.stderr:write(message, message:sub(-1) == '\n' and '' or '\n')
         end

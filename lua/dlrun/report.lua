@@ -46,10 +46,17 @@ local function userFrames()
     return frames
 end
 
+-- Does Lua put this before a message? A file, or the name of code that is none; not any text with a number behind it.
+local function isChunk(name)
+    local file = io.open(name)
+    if file then file:close() end
+    return file or name == 'stdin' or name == '(command line)'
+end
+
 -- The message without the "file:line:" that Lua put before it, if it did.
 local function splitPlace(message)
-    local place, rest = message:match '^([^\n:]+:%d+): (.*)$'
-    if place then return rest, place end
+    local name, line, rest = message:match '^([^\n:]+):(%d+): (.*)$'
+    if name and isChunk(name) then return rest, name .. ':' .. line end
     return message, nil
 end
 

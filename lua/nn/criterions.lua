@@ -66,12 +66,12 @@ end
 
 -- The library counts classes and samples from 0.
 local function reword(message)
-    local label, sample, last = message:match 'label (%-?%d+) at sample (%d+): expected 0%.%.(%d+)'
-    if not label then return message end
-    label, sample, last = tonumber(label) + 1, tonumber(sample) + 1, tonumber(last) + 1
-    local hint = label == 0 and '; ' .. hints.labels or ''
-    local text = ('label %d at sample %d: expected 1..%d%s'):format(label, sample, last, hint)
-    return (message:gsub('label %-?%d+ at sample %d+: expected 0%.%.%d+', text))
+    return (message:gsub('label (%S+) at sample (%d+): expected ([%a ]*)0%.%.(%d+)', function(label, sample, kind, last)
+        local number = tonumber(label)
+        local hint = number == -1 and '; ' .. hints.labels or ''
+        label = number and number == number and ('%.14g'):format(number + 1) or 'nan'
+        return ('label %s at sample %d: expected %s1..%d%s'):format(label, sample + 1, kind, last + 1, hint)
+    end))
 end
 table.insert(base.reword, reword)
 

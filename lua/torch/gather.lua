@@ -35,6 +35,14 @@ local function vector(index, what)
     return list
 end
 
+-- The library counts indices and positions from 0.
+table.insert(base.reword, function(message)
+    return (message:gsub('index (%-?%d+) at position (%d+): expected 0%.%.(%-?%d+)', function(index, position, last)
+        local hint = index == '-1' and '; indices start at 1' or ''
+        return ('index %d at position %d: expected 1..%d%s'):format(index + 1, position + 1, last + 1, hint)
+    end))
+end)
+
 -- ---- index ---------------------------------------------------------------------------------------------------------------
 
 F.index = result.first(function(x, d, index)

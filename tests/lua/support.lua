@@ -28,8 +28,8 @@ function support.read(path)
     return text
 end
 
--- Runs dlrun with the arguments; given: {env = 'A=1 B=2', input = text, before = 'timeout 1'}. Returns its exit status,
--- standard output and standard error.
+-- Runs dlrun with the arguments; given: {env = 'A=1 B=2', input = text, feed = shell command that prints the input,
+-- before = 'timeout 1'}. Returns its exit status, standard output and standard error.
 function support.dlrun(arguments, given)
     given = given or {}
     local status, out, err
@@ -37,8 +37,9 @@ function support.dlrun(arguments, given)
         support.write(folder .. '/in', given.input or '')
         local words = {}
         for k, word in ipairs(arguments) do words[k] = quote(word) end
-        local command = ('env %s %s %s %s <%s/in >%s/out 2>%s/err; echo $? >%s/status'):format(given.env or '',
-            given.before or '', quote(program), table.concat(words, ' '), folder, folder, folder, folder)
+        local feed = given.feed or 'cat ' .. folder .. '/in'
+        local command = ('%s | env %s %s %s %s >%s/out 2>%s/err; echo $? >%s/status'):format(feed, given.env or '',
+            given.before or '', quote(program), table.concat(words, ' '), folder, folder, folder)
         os.execute(command)
         status = tonumber(support.read(folder .. '/status'))
         out, err = support.read(folder .. '/out'), support.read(folder .. '/err')

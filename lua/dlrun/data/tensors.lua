@@ -24,6 +24,9 @@ end
 -- A dataset of x (N×…) and y (N or N×…). given: {classes = names, transform = function of one sample's x}.
 return function(x, y, given)
     given = require 'torch.options'.take('data.tensors', given, {'classes', 'transform'})
+    if not (torch.isTensor(x) and torch.isTensor(y)) then
+        error('data.tensors(x, y) wants two tensors, samples along the first dimension', 2)
+    end
     if x:size(1) ~= y:size(1) then
         error(('data.tensors: %d samples but %d labels'):format(x:size(1), y:size(1)), 2)
     end

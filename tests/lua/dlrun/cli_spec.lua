@@ -169,4 +169,17 @@ describe('dlrun', function()
         assert.matches('k\t1\nk\t2\n', out)
         assert.matches('z\n', out)
     end)
+
+    it('drops what was typed at the prompt on Ctrl-C', function()
+        local feed = "(printf 'foo(\\n'; sleep 1; printf 'print(6 * 7)\\n')"
+        local status, out = dlrun({'-i'}, {feed = feed, before = 'timeout -k 5 --preserve-status -s INT 0.5'})
+        assert.equal(0, status)
+        assert.matches('>> \ninterrupted\n> 42\n', out)
+    end)
+
+    it('takes a message with a number in it for no place', function()
+        local _, _, err = dlrun {'--backend=cpu:3'}
+        assert.matches('^dlrun: %-%-backend=cpu:3: ', err)
+        assert.is_nil(err:find '\n  %-%-backend')
+    end)
 end)

@@ -232,6 +232,11 @@ describe('MNIST', function()
         end)
     end)
 
+    it('of tensors wants two', function()
+        assert.error_matches(function() data.tensors(torch.ones(3, 1)) end, 'wants two tensors')
+        assert.error_matches(function() data.tensors(torch.ones(3, 1), torch.ones(2)) end, '3 samples but 2 labels')
+    end)
+
     it('of fashion is never generated', function()
         support.inFolder(function(folder)
             local _, _, err = support.dlrun({'-e', 'require "dlrun.data".fashion()'},

@@ -88,6 +88,13 @@ describe('a criterion', function()
         assert.near((c(logits, labels)):item(), c:forward(logits, labels), 1e-6)
     end)
 
+    it('names a label that is no whole number', function()
+        local c = nn.CrossEntropyCriterion()
+        assert.error_matches(function() c(logits, torch.Tensor {3, 1.5}) end,
+            'label 1.5 at sample 2: expected a whole number 1..', 1, true)
+        assert.error_matches(function() c(logits, torch.Tensor {0 / 0, 1}) end, 'label nan at sample 1', 1, true)
+    end)
+
     it('takes labels of any integer type, whole floats, and a number', function()
         local c = nn.CrossEntropyCriterion()
         local expected = c:forward(logits, labels)

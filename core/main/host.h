@@ -10,7 +10,7 @@ void host_catch_interrupt(lua_State *L);
 /* Lua: was there a Ctrl-C since the last time it was asked? Then it is forgotten, so that what follows runs undisturbed. */
 int host_take_interrupt(lua_State *L);
 
-/* For libedit's rl_getc_function: a byte of standard input, or -1 at its end and on Ctrl-C, where libedit's own reader would try
- * again and keep the line. */
+/* For libedit's rl_getc_function: a byte of standard input, or -1 at its end and on Ctrl-C, where libedit's own reader would
+ * try again and keep the line. */
 int host_read_byte(void *file);
 #endif

@@ -321,7 +321,14 @@ end
 
 function operators.unm(a) return ops.neg(a) end
 
-local function noOrder() fail('tensors have no order; :lt(), :le(), :gt(), :ge() compare element by element') end
-operators.lt, operators.le = noOrder, noOrder
+-- A 0-dim tensor stands for a Lua number (a loss, on the tape or not) and has its order.
+local function ordered(v)
+    if isNumber(v) then return v end
+    if isTensor(v) and v._t.ndim == 0 then return tensor.item(v) end
+    fail('tensors have no order; :lt(), :le(), :gt(), :ge() compare element by element')
+end
+
+function operators.lt(a, b) return ordered(a) < ordered(b) end
+function operators.le(a, b) return ordered(a) <= ordered(b) end
 
 return M

@@ -36,7 +36,8 @@ describe('errors', function()
 
     it('count indices and positions from 1', function()
         local x = torch.ones(2, 3)
-        assert.error_matches(function() x:index(1, torch.LongTensor {1, 3}) end, 'index 3 at position 2: expected 1..2', 1, true)
+        assert.error_matches(function() x:index(1, torch.LongTensor {1, 3}) end, 'index 3 at position 2: expected 1..2', 1,
+            true)
         assert.error_matches(function() x:index(1, torch.LongTensor {0}) end,
             'index 0 at position 1: expected 1..2; indices start at 1', 1, true)
         assert.error_matches(function() x:gather(2, torch.LongTensor {{4}, {1}}) end, 'index 4 at position 1: expected 1..3', 1,

@@ -22,6 +22,10 @@ for name, dtype in pairs(dtypeOf) do nameOf[dtype] = name end
 local mostHeader = 100e6 -- the limit of the reference implementation
 local piece = 2 ^ 22
 
+local function checkPath(what, path)
+    if type(path) ~= 'string' then base.fail('%s: the name of a file is expected, not a %s', what, type(path)) end
+end
+
 -- ---- writing ---------------------------------------------------------------------------------------------------------------
 
 local function shapeOf(x)
@@ -68,6 +72,7 @@ end
 -- Writes tensors: an array of {name, tensor}, or a table name -> tensor (written in the names' order). metadata: a table of
 -- strings.
 function safetensors.save(path, tensors, metadata)
+    checkPath('save', path)
     local entries = tensors
     if #tensors == 0 and next(tensors) then
         entries = {}
@@ -163,9 +168,11 @@ local function parse(path, file)
     local function refuse(format, ...) error(('%s: %s'):format(path, format:format(...)), 0) end
     local size = file:seek 'end'
     file:seek 'set'
+    local first = file:read(8)
+    if not first and size > 0 then refuse('this is no file, or it cannot be read') end -- a folder opens, and says it is long
     if size < 8 then refuse('no safetensors file: at least 8 bytes expected, %d found', size) end
     local count = ffi.new 'uint64_t[1]'
-    ffi.copy(count, file:read(8), 8)
+    ffi.copy(count, first, 8)
     local length = tonumber(count[0])
     if length > size - 8 or length > mostHeader then
         refuse('no safetensors file, or a truncated one: a header of %.0f bytes is announced, %.0f bytes follow', length,
@@ -188,6 +195,7 @@ end
 
 -- Reads a file: a table name -> tensor, the names in the order of their data, and the metadata.
 function safetensors.load(path)
+    checkPath('load', path)
     local file, reason = io.open(path, 'rb')
     if not file then error('cannot open ' .. reason, 0) end
     local ok, tensors, names, metadata = pcall(parse, path, file)

@@ -83,6 +83,12 @@ describe('safetensors', function()
         assert.equal('\1\2\3', bytes:sub(-3))
     end)
 
+    it('have a name, and are no folders', function()
+        assert.error_matches(function() safetensors.load '/tmp' end, '^/tmp: this is no file')
+        assert.error_matches(function() safetensors.save(nil, {}) end, 'save: the name of a file is expected, not a nil')
+        assert.error_matches(function() safetensors.load() end, 'load: the name of a file is expected, not a nil')
+    end)
+
     it('may hold nothing', function()
         assert.same({}, (through {}))
         local ok, tensors = loading(fileOf '{}')

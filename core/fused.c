@@ -1,4 +1,4 @@
-/* fused.c - dl_call_fused: an op with a chain of pointwise ops on its result (DESIGN section 5b). A pointwise op and its chain
+/* fused.c - dl_call_fused: an op with a chain of pointwise ops on its result. A pointwise op and its chain
  * run as one composed program; another op gets the chain's program as its kernel's epilogue. */
 #include "core/autograd.h"
 #include "core/call.h"

@@ -1,5 +1,5 @@
 -- Sequential.lua: modules one after another. On the tape, neighbours are composed: pointwise modules behind a Linear become
--- its epilogue, applied while the result is hot (DESIGN section 5b). Torch7's forward calls every module by itself, so that
+-- its epilogue, applied while the result is hot. Torch7's forward calls every module by itself, so that
 -- each .output exists.
 local fuse = require 'nn.fuse'
 local path = require 'nn.path'

@@ -11,7 +11,7 @@ static int32_t random_shape(int64_t *shape, int32_t most_dims, int64_t most) {
     return ndim;
 }
 
-/* What the table of DESIGN section 5 says of conversions: saturation, NaN to 0, to bool != 0. */
+/* What docs/pointwise.md says of conversions: saturation, NaN to 0, to bool != 0. */
 static void test_known_conversions(void **state) {
     (void)state;
     const double from[] = {0,   -0.0, 1,     -1,     0.5, -0.5, 1.9,  -1.9,  127.5,    128,       255.9,

@@ -153,7 +153,7 @@ DL_API int32_t dl_op_coverage(int32_t id, const char *backend);
  * and an input requires a gradient. On failure new outputs stay empty. */
 DL_API dl_status dl_call(int32_t op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
                          const dl_attr *attr, int32_t n_attr);
-/* The same with a chain of one-input pointwise ops applied to out[0] (DESIGN 5b): fused into the kernel where it can be, run
+/* The same with a chain of one-input pointwise ops applied to out[0]: fused into the kernel where it can be, run
  * after it where not; recorded so that gradients are those of the separate calls. */
 typedef struct dl_epilogue {
     int32_t op; /* a pointwise op whose first argument is its only tensor */

@@ -51,6 +51,7 @@ end
 --- loss = criterion(input, target): a 0-dim tensor; loss:backward() gives the gradients.
 function Criterion:__call__(input, target)
     checkArguments(self, input, target)
+    if self.forward ~= Criterion.forward then return self:forward(input, target) end -- written in PyTorch's way
     if isClassic(self) then return callClassic(self, input, target) end
     return self:compute(input, target)
 end

@@ -214,4 +214,16 @@ describe('a criterion', function()
         (loss * 2):backward()
         assert.same({6, 6}, input.grad:totable())
     end)
+
+    it('of a user may be written as forward(input, target) of ops', function()
+        local Cubic, parent = torch.class('CubicCriterion', 'nn.Criterion')
+        function Cubic:__init() parent.__init(self) end
+        function Cubic:forward(input, target) return torch.pow(input - target, 3):sum() end -- luacheck: ignore 212
+        local x = torch.Tensor {2}
+        x.requiresGrad = true
+        local loss = Cubic()(x, torch.Tensor {1})
+        loss:backward()
+        assert.are.equal(1, loss:item())
+        assert.are.equal(3, x.grad[1])
+    end)
 end)

@@ -171,8 +171,8 @@ definePair('SmoothL1Criterion', 'smooth_l1', {{name = 'beta', default = 1}})
 --- nn.HuberCriterion([sizeAverage]) or {delta = 1}: d = |x - y|; d < delta ? d² / 2 : delta (d - delta / 2).
 definePair('HuberCriterion', 'huber', {{name = 'delta', default = 1}})
 
--- Losses with an optional weight of every element.
-local function defineWeighted(name, op)
+-- Losses with an optional weight of every element. check(input): refuses what the op cannot take.
+local function defineWeighted(name, op, check)
     local class = torch.class('nn.' .. name, 'nn.Criterion')
     function class:__init(weights, sizeAverage)
         parent.__init(self)
@@ -181,14 +181,30 @@ local function defineWeighted(name, op)
     end
     function class:compute(input, target)
         checkShapes(self, input, target)
+        if check and not raw.capturing then check(raw.detach(input)) end
         local losses = ops[op](input, likeInput(input, target))
         if self.weights then losses = ops.mul(losses, self.weights) end
         return reduce(self, losses)
     end
 end
 
+-- Names the first element outside 0..1; NaN is outside.
+local function checkProbabilities(input)
+    local outside = ops.ne(ops.clamp(input, 0, 1), input)
+    if not ops.any(outside):item() then return end
+    local at = ops.nonzero(outside)
+    local element, place = input, {}
+    for d = 1, input._t.ndim do
+        local k = ops.select(ops.select(at, 0, 0), 0, d - 1):item()
+        place[d] = k + 1
+        element = ops.select(element, 0, k)
+    end
+    base.fail('nn.BCECriterion: element (%s) is %g: expected probabilities, 0..1; nn.Sigmoid before it, or '
+        .. 'nn.BCEWithLogitsCriterion', table.concat(place, ', '), element:item())
+end
+
 --- nn.BCECriterion([weights [, sizeAverage]]): binary cross entropy of probabilities; logarithms are bounded at -100.
-defineWeighted('BCECriterion', 'bce')
+defineWeighted('BCECriterion', 'bce', checkProbabilities)
 
 --- nn.BCEWithLogitsCriterion([weights [, sizeAverage]]): the same of logits: stable, without nn.Sigmoid before it.
 defineWeighted('BCEWithLogitsCriterion', 'bce_with_logits')

@@ -107,6 +107,15 @@ describe('a criterion', function()
         assert.near(2, nll:forward(torch.Tensor {-1, -2, -3}, torch.Tensor {2}), 1e-6)
     end)
 
+    it('of probabilities names the first element that is none', function()
+        local c, y = nn.BCECriterion(), torch.ones(2, 2)
+        assert.equal(0, c:forward(torch.ones(2, 2), y))
+        local message = 'element %(2, 1%) is 1.5: expected probabilities, 0..1; nn.Sigmoid'
+        assert.error_matches(function() c(torch.Tensor {{0, 1}, {1.5, -1}}, y) end, message)
+        assert.error_matches(function() c:forward(torch.Tensor {{0, 1}, {1.5, -1}}, y) end, message)
+        assert.error_matches(function() c(torch.Tensor {0 / 0}, torch.ones(1)) end, 'element %(1%) is %-?nan')
+    end)
+
     it('names the sample with a wrong label', function()
         for _, name in ipairs {'CrossEntropyCriterion', 'ClassNLLCriterion'} do
             local c = nn[name]()

@@ -86,8 +86,27 @@ function Module:_decide()
     if C.dl_grad_enabled() ~= 0 and not isBound(self) and not tape.isRecording() then bind(self) end
 end
 
+-- Are parameters missing until the first input tells their sizes?
+function Module:incomplete() return false end -- luacheck: ignore 212
+
+-- An error where parameters are asked for that do not exist yet.
+function Module:_requireComplete()
+    if self:incomplete() then
+        base.fail('%s: its sizes come with the first input: run one batch first, model(x)', tostring(self))
+    end
+end
+
+local function anyIncomplete(self)
+    if self:incomplete() then return true end
+    for _, child in children.each(self) do
+        if anyIncomplete(child) then return true end
+    end
+    return false
+end
+
 --- params, gradParams = module:parameters(): two arrays, or nothing if there are none.
 function Module:parameters()
+    self:_requireComplete()
     local params, grads = {}, {}
     for _, name in ipairs(children.parameterNames(self)) do
         local p, g = self[name], gradOf(self, name)
@@ -152,6 +171,10 @@ local function runRecorded(self, compute, ...)
     local several = select('#', ...) > 1
     local input = several and {...} or (...)
     local depth = path.enter(self)
+    -- a segment knows its parameters from the start: a run outside makes those that are missing
+    if kind(self) == 'forward' and not rawget(self, '_segment') and anyIncomplete(self) then
+        torch.noGrad(compute, self, ...)
+    end
     local params = segmentParameters(self)
     local output
     output, self._segment = tape.record(function(x)

@@ -18,6 +18,7 @@ end
 -- Calls visit(name, tensor, isParameter) for everything a module and those below it hold; a tensor met twice is visited
 -- once.
 local function walk(module, prefix, visit, seen)
+    module:_requireComplete()
     local parameter = {}
     local function see(name, isParameter)
         local x = rawget(module, name)

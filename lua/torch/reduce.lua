@@ -107,7 +107,8 @@ end)
 
 -- ---- extremes ----------------------------------------------------------------------------------------------------------
 
-local function oneBased(indices) return ops.into.add_scalar(indices, indices, 1) end
+-- New ones: the gradient of max and min reads those from 0.
+local function oneBased(indices) return ops.add_scalar(indices, 1) end
 
 -- torch.max(x), (x, d), (values, indices, x, d); (x, y) is elementwise as in PyTorch.
 local function extreme(name, full, along, pointwise)

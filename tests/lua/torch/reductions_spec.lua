@@ -74,6 +74,13 @@ describe('along a dimension', function()
         assert.same({{3}, {3}}, indices:totable())
     end)
 
+    it('the gradient of max goes to the maximum', function()
+        x.requiresGrad = true
+        local m = x:max(2)
+        m:sum():backward()
+        assert.same({{0, 0, 1}, {0, 0, 1}}, x.grad:totable())
+    end)
+
     it('argmax drops it, as PyTorch', function()
         assert.same({2, 1}, torch.Tensor({{3, 9, 1}, {8, 2, 7}}):argmax(2):totable())
         assert.same({3, 3}, torch.argmax(x, -1):totable())

@@ -113,6 +113,8 @@ local rows = {
     ['nn.ConcatTable'] = {function() return nn.ConcatTable(nn.Linear(3, 4), nn.Tanh()) end, x(3), x(5, 3)},
     ['nn.ParallelTable'] = {function() return nn.ParallelTable(nn.Linear(3, 4), nn.Tanh()) end, {x(5, 3), x(2)}},
     ['nn.Concat(2)'] = {function() return nn.Concat(2, nn.Linear(3, 4), nn.Linear(3, 2)) end, x(5, 3)},
+    ['nn.Bottle(nn.Linear(3, 4))'] = {function() return nn.Bottle(nn.Linear(3, 4)) end, x(5, 3), x(2, 5, 3), x(2, 2, 2, 3)},
+    ['nn.Bottle(nn.Sum(2), 3, 2)'] = {function() return nn.Bottle(nn.Sum(2), 3, 2) end, x(5, 3, 2), x(2, 5, 3, 2)},
     ['nn.Parallel(2, 2)'] = {function() return nn.Parallel(2, 2, nn.Linear(3, 4), nn.Linear(3, 2)) end, x(5, 2, 3)},
 }
 

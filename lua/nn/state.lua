@@ -90,6 +90,12 @@ end
 
 local function sizes(x) return '(' .. table.concat(shapeOf(x), ', ') .. ')' end
 
+-- PyTorch's batch normalisation saves how many batches it has seen; the modules here do without.
+local function countsBatches(name, have)
+    local prefix = name:match '^(.*)num_batches_tracked$'
+    return prefix and have[prefix .. 'running_mean'] ~= nil
+end
+
 local function problems(wanted, state)
     local lines, have = {}, {}
     for _, entry in ipairs(wanted) do have[entry[1]] = entry[2] end
@@ -103,7 +109,9 @@ local function problems(wanted, state)
         end
     end
     local extra = {}
-    for name in pairs(state) do if not have[name] then extra[#extra + 1] = name end end
+    for name in pairs(state) do
+        if not have[name] and not countsBatches(name, have) then extra[#extra + 1] = name end
+    end
     table.sort(extra)
     for _, name in ipairs(extra) do
         lines[#lines + 1] = ('unexpected %s%s'):format(name, nearestOf(name, have))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes losses.lua and optim.lua beside this file: values that PyTorch computes, in float64.
+"""Writes losses.lua, optim.lua and norm.lua beside this file: values that PyTorch computes, in float64.
 
 Needs PyTorch (the files here were made with 2.0.1 on the CPU); the tests themselves read only the files.
 """
@@ -133,5 +133,50 @@ def optimizers():
           [{'start': start, 'side': side, 'a': a}] + rows)
 
 
+def normalisation():
+    """Two training steps and one evaluation of each module; gradients are those of the first step."""
+    torch.manual_seed(3)
+    rows = []
+
+    def add(module, arguments, names, shape):
+        steps = [torch.randn(shape) * 2 + 1 for _ in range(3)]
+        grad = torch.randn(shape)
+        with torch.no_grad():
+            for p in module.parameters():
+                p.uniform_(-1, 2)
+        x = steps[0].clone().requires_grad_(True)
+        y = module(x)
+        y.backward(grad)
+        row = {'module': ' '.join(names), 'arguments': arguments, 'steps': steps, 'gradOutput': grad, 'output': y.detach(),
+               'gradInput': x.grad}
+        for name, p in module.named_parameters():
+            row[name] = p.detach()
+            row['grad' + name.capitalize()] = p.grad
+        with torch.no_grad():
+            module(steps[1])
+            for name, b in module.named_buffers():
+                if b.dim() > 0:
+                    row[name] = b.clone()
+            row['evaluated'] = module.eval()(steps[2])
+        rows.append(row)
+
+    nn = torch.nn
+    for cls, torch7, shape in ((nn.BatchNorm1d, 'BatchNormalization', (4, 3)),
+                               (nn.BatchNorm2d, 'SpatialBatchNormalization', (2, 3, 2, 3)),
+                               (nn.BatchNorm3d, 'VolumetricBatchNormalization', (2, 2, 2, 1, 2))):
+        add(cls(shape[1]), [shape[1]], [cls.__name__, torch7], shape)
+        add(cls(shape[1], eps=0.1, momentum=0.4), [shape[1], 0.1, 0.4], [torch7], shape)
+        add(cls(shape[1], affine=False), [shape[1], {'affine': False}], [cls.__name__], shape)
+    add(nn.BatchNorm1d(3, momentum=0.3), [3, {'momentum': 0.3}], ['BatchNorm1d'], (2, 3, 4))
+    add(nn.LayerNorm(4), [4], ['LayerNorm'], (3, 4))
+    add(nn.LayerNorm([3, 4], eps=0.1), [[3, 4], {'eps': 0.1}], ['LayerNorm'], (2, 3, 4))
+    add(nn.LayerNorm(4, elementwise_affine=False), [4, {'affine': False}], ['LayerNorm'], (2, 3, 4))
+    add(nn.GroupNorm(2, 4), [2, 4], ['GroupNorm'], (2, 4, 3))
+    add(nn.GroupNorm(4, 4, eps=0.1), [4, 4, {'eps': 0.1}], ['GroupNorm'], (2, 4, 2, 2))
+    add(nn.GroupNorm(1, 4, affine=False), [1, 4, {'affine': False}], ['GroupNorm'], (3, 4))
+    write('norm.lua', 'a training step, running statistics after two, an evaluation', rows)
+
+
 losses()
 optimizers()
+normalisation()

@@ -38,7 +38,7 @@ struct dl_backward_run {
 
 static dl_status no_memory(void) { return dl_failf(DL_NOMEM, "out of memory in backward"); }
 
-/* ---- the calls backward makes itself ------------------------------------------------------------------------------------- */
+/* ---- the calls backward makes itself -------------------------------------------------------------------------------- */
 
 static dl_status call1(const char *op, const dl_tensor *a, const dl_tensor *b, dl_tensor *out, const dl_attr *attr,
                        int32_t n_attr) {
@@ -87,8 +87,7 @@ static dl_status add_to(dl_backward_run *run, dl_tensor *sum, const dl_tensor *g
     return status;
 }
 
-/* ---- collecting nodes -----------------------------------------------------------------------------------------------------
- */
+/* ---- collecting nodes ----------------------------------------------------------------------------------------------- */
 
 static int32_t slot_of(const dl_backward_run *run, const dl_node *node) {
     uint64_t h = (uint64_t)(uintptr_t)node * 0x9e3779b97f4a7c15u;
@@ -173,7 +172,7 @@ static void mark_needs(dl_backward_run *run) {
     }
 }
 
-/* ---- gradients coming together ------------------------------------------------------------------------------------------- */
+/* ---- gradients coming together -------------------------------------------------------------------------------------- */
 
 static dl_status add_to_leaf(dl_backward_run *run, dl_var *leaf, const dl_tensor *g) {
     for (int32_t k = 0; k < run->n_leaves; k++)
@@ -237,8 +236,7 @@ static dl_status seed_root(dl_backward_run *run, dl_var *root, const dl_tensor *
     return status;
 }
 
-/* ---- one node -------------------------------------------------------------------------------------------------------------
- */
+/* ---- one node ------------------------------------------------------------------------------------------------------- */
 
 static dl_status distribute(dl_backward_run *run, visit *at, dl_tensor *in_grads) {
     for (int32_t k = 0; k < at->node->n_in; k++) {
@@ -337,8 +335,7 @@ dl_status dl_backward_step(dl_backward_run *run) {
     return status;
 }
 
-/* ---- begin and end --------------------------------------------------------------------------------------------------------
- */
+/* ---- begin and end -------------------------------------------------------------------------------------------------- */
 
 static void free_run(dl_backward_run *run) {
     for (int32_t v = 0; v < run->n_visits; v++) {
@@ -461,8 +458,7 @@ dl_status dl_backward(const dl_tensor *const *roots, const dl_tensor *const *gra
     return status != DL_OK ? status : end;
 }
 
-/* ---- pending nodes --------------------------------------------------------------------------------------------------------
- */
+/* ---- pending nodes -------------------------------------------------------------------------------------------------- */
 
 static visit *pending(dl_backward_run *run) { return run->given ? &run->visits[run->at] : NULL; }
 

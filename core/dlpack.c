@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-/* ---- export ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- export --------------------------------------------------------------------------------------------------------- */
 
 /* What an exported DLManagedTensor hangs on. The descriptor inside is ours: an alias that holds the storage. */
 typedef struct exported {
@@ -44,8 +43,7 @@ dl_status dl_tensor_to_dlpack(const dl_tensor *t, void **managed) {
     return DL_OK;
 }
 
-/* ---- import ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- import --------------------------------------------------------------------------------------------------------- */
 
 static void drop_imported(void *managed) {
     dl_managed_tensor *m = managed;
@@ -98,8 +96,7 @@ dl_status dl_tensor_from_dlpack(dl_tensor *t, void *managed) {
     return status;
 }
 
-/* ---- to another device or dtype
- * ---------------------------------------------------------------------------------------------- */
+/* ---- to another device or dtype ------------------------------------------------------------------------------------- */
 
 /* Backward of a move: the gradient moves back to where the input was. */
 static dl_status move_back(void *user, const dl_tensor *const *grads_out, int32_t n_out, dl_tensor *const *grads_in,

@@ -131,8 +131,7 @@ dl_status dl_identity_read(const char *path, dl_identity *out) {
     return status;
 }
 
-/* ---- does it fit? ---------------------------------------------------------------------------------------------------------
- */
+/* ---- does it fit? --------------------------------------------------------------------------------------------------- */
 
 static const char *sanitizer_text(uint32_t sanitizer) {
     static const char *const text[] = {"no sanitizer", "AddressSanitizer", "ThreadSanitizer"};

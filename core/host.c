@@ -20,8 +20,7 @@ typedef struct stage {
 
 static _Thread_local stage *current; /* of the init that runs on this thread */
 
-/* ---- staging ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- staging -------------------------------------------------------------------------------------------------------- */
 
 static dl_status need_stage(const char *function) {
     return current ? DL_OK : dl_failf(DL_INVALID, "%s may be called from dl_plugin_init only", function);
@@ -87,8 +86,7 @@ static dl_status stage_kernel(const dl_kernel *kernel) {
     return DL_OK;
 }
 
-/* ---- committing -------------------------------------------------------------------------------------------------------------
- */
+/* ---- committing ----------------------------------------------------------------------------------------------------- */
 
 /* The registry takes over what was committed: ops one by one, the kernels' array as a whole. */
 static dl_status commit(stage *s) {
@@ -120,8 +118,7 @@ dl_status dl_host_run_init(dl_plugin_init_fn init, const char *plugin) {
     return status;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------------------------------ */
 
 static void host_log(int32_t level, const char *message) {
     static const char *const names[] = {"error", "warning", "note"};

@@ -31,8 +31,7 @@ static int32_t candidate_count;
 /* Recursive: a plugin's init may load another plugin. */
 static pthread_mutex_t loader_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-/* ---- one candidate --------------------------------------------------------------------------------------------------------
- */
+/* ---- one candidate -------------------------------------------------------------------------------------------------- */
 
 static candidate *find_file(const struct stat *facts) {
     for (candidate *c = candidates; c; c = c->next)
@@ -94,8 +93,7 @@ static dl_status open_judged(candidate *c) {
     return conclude(c, status == DL_OK ? open_file(c) : status);
 }
 
-/* ---- the search path ------------------------------------------------------------------------------------------------------
- */
+/* ---- the search path ------------------------------------------------------------------------------------------------ */
 
 static int is_shared_object(const struct dirent *entry) {
     size_t n = strlen(entry->d_name);
@@ -196,7 +194,7 @@ dl_status dl_plugins_open_waiting(const char *name) {
     return first;
 }
 
-/* ---- public -------------------------------------------------------------------------------------------------------------- */
+/* ---- public --------------------------------------------------------------------------------------------------------- */
 
 static dl_status load_locked(const char *path, const struct stat *facts) {
     candidate *c = find_file(facts);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- shapes ------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes --------------------------------------------------------------------------------------------------------- */
 
 const char *dl_shape_text(char text[DL_SHAPE_TEXT], int32_t ndim, const int64_t *shape) {
     size_t n = (size_t)snprintf(text, DL_SHAPE_TEXT, "(");
@@ -68,7 +68,7 @@ dl_status dl_extent_bytes(int32_t ndim, const int64_t *shape, const int64_t *str
     return DL_OK;
 }
 
-/* ---- making ------------------------------------------------------------------------------------------------------------- */
+/* ---- making --------------------------------------------------------------------------------------------------------- */
 
 /* Everything but shape and strides; takes over the caller's reference to s. */
 static void set_head(dl_tensor *t, dl_storage *s, dl_dtype type, uint64_t byte_offset, int32_t ndim) {
@@ -168,7 +168,7 @@ dl_status dl_tensor_refresh_slow(dl_tensor *t) {
     return DL_OK;
 }
 
-/* ---- facts -------------------------------------------------------------------------------------------------------------- */
+/* ---- facts ---------------------------------------------------------------------------------------------------------- */
 
 int64_t dl_tensor_count(const dl_tensor *t) {
     if (!t->storage) return 0;
@@ -195,7 +195,7 @@ void *dl_tensor_data(const dl_tensor *t) {
     return base ? base + t->byte_offset : NULL;
 }
 
-/* ---- copying to and from the host ---------------------------------------------------------------------------------------- */
+/* ---- copying to and from the host ----------------------------------------------------------------------------------- */
 
 static uint64_t tensor_bytes(const dl_tensor *t) { return (uint64_t)dl_tensor_count(t) * (uint64_t)dl_dtype_bytes(t->type); }
 
@@ -266,8 +266,7 @@ dl_status dl_tensor_write(dl_tensor *t, const void *host, uint64_t bytes) {
     return status;
 }
 
-/* ---- between devices ------------------------------------------------------------------------------------------------------
- */
+/* ---- between devices ------------------------------------------------------------------------------------------------ */
 
 enum { STAGING_BYTES = 16 << 20 };
 

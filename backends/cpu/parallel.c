@@ -128,8 +128,7 @@ void cpu_parallel(int64_t n, int64_t grain, void (*body)(void *, int64_t, int64_
             sched_yield();
 }
 
-/* ---- how many threads -------------------------------------------------------------------------------------------------------
- */
+/* ---- how many threads ----------------------------------------------------------------------------------------------- */
 
 static int32_t available_cores(void) {
     cpu_set_t set;
@@ -162,8 +161,7 @@ int32_t cpu_threads(int32_t n) {
     return atomic_load(&pool.threads);
 }
 
-/* ---- libraries with libgomp's pool
- * ------------------------------------------------------------------------------------------- */
+/* ---- libraries with libgomp's pool ---------------------------------------------------------------------------------- */
 
 static void (*set_library_threads)(int); /* NULL: no libgomp */
 

@@ -31,7 +31,7 @@
 /* Past a file's growth limit gcc stops inlining what is merely `inline`, and such a loop is not vectorised. */
 #define CPU_INLINE static inline __attribute__((always_inline))
 
-/* ---- bits ---------------------------------------------------------------------------------------------------------------- */
+/* ---- bits ----------------------------------------------------------------------------------------------------------- */
 #define CPU_BITCAST(to, to_type, from, from_type)                                                                              \
     CPU_INLINE to_type dl_bitcast_##to##_##from(from_type x) {                                                                 \
         to_type y;                                                                                                             \
@@ -59,8 +59,7 @@ CPU_INLINE float cpu_mad_f32(float a, float b, float c) { return a * b + c; }
 CPU_INLINE double cpu_mad_f64(double a, double b, double c) { return a * b + c; }
 #endif
 
-/* ---- f32 ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- f32 ------------------------------------------------------------------------------------------------------------ */
 #define R(name) name##_f32
 #define REAL float
 #define BITS uint32_t
@@ -81,8 +80,7 @@ CPU_INLINE double cpu_mad_f64(double a, double b, double c) { return a * b + c; 
 #undef C
 #undef LIBM
 
-/* ---- f64 ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- f64 ------------------------------------------------------------------------------------------------------------ */
 #define R(name) name##_f64
 #define REAL double
 #define BITS uint64_t

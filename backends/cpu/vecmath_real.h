@@ -11,7 +11,7 @@
 #define REAL_INF C(__builtin_inff(), __builtin_inf())
 #define REAL_NAN C(__builtin_nanf(""), __builtin_nan(""))
 
-/* ---- rounding, selection ------------------------------------------------------------------------------------------------- */
+/* ---- rounding, selection -------------------------------------------------------------------------------------------- */
 CPU_INLINE REAL R(dl_fma)(REAL a, REAL b, REAL c) { return LIBM(__builtin_fma)(a, b, c); }
 CPU_INLINE REAL R(dl_abs)(REAL x) { return LIBM(__builtin_fabs)(x); }
 CPU_INLINE REAL R(dl_sqrt)(REAL x) { return LIBM(__builtin_sqrt)(x); }
@@ -35,7 +35,7 @@ CPU_INLINE REAL R(dl_idiv)(REAL a, REAL b) {
 }
 CPU_INLINE REAL R(dl_imod)(REAL a, REAL b) { return LIBM(fmod)(a, b); }
 
-/* ---- exponentials: x = n ln 2 + r, |r| <= ln 2 / 2 ----------------------------------------------------------------------- */
+/* ---- exponentials: x = n ln 2 + r, |r| <= ln 2 / 2 ------------------------------------------------------------------ */
 
 /* 2^n for an n that SHIFTER was added to; a normal number for 1 - BIAS <= n <= BIAS. */
 CPU_INLINE REAL R(cpu_power)(REAL shifted) { return OF_BITS(TO_BITS(shifted) << MANTISSA); }
@@ -98,7 +98,7 @@ CPU_INLINE REAL R(dl_tanh)(REAL x) {
     return LIBM(__builtin_copysign)(t / (t + 2), x);
 }
 
-/* ---- logarithms: x = 2^e (1 + f), 1 + f in [2/3, 4/3) -------------------------------------------------------------------- */
+/* ---- logarithms: x = 2^e (1 + f), 1 + f in [2/3, 4/3) --------------------------------------------------------------- */
 
 typedef struct R(cpu_log_parts) {
     REAL e, f;
@@ -169,8 +169,7 @@ CPU_INLINE REAL R(dl_log1p)(REAL x) {
     return x == 0 ? x : y;
 }
 
-/* ---- the C library's ------------------------------------------------------------------------------------------------------
- */
+/* ---- the C library's ------------------------------------------------------------------------------------------------ */
 CPU_INLINE REAL R(dl_asin)(REAL x) { return LIBM(asin)(x); }
 CPU_INLINE REAL R(dl_acos)(REAL x) { return LIBM(acos)(x); }
 CPU_INLINE REAL R(dl_atan)(REAL x) { return LIBM(atan)(x); }

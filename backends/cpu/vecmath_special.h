@@ -1,8 +1,7 @@
 /* vecmath_special.h - the functions of vecmath.h that f32 and f64 do not share: f32 ones that take a detour through f64, and
  * those left to the C library in f64. */
 
-/* ---- trigonometry ---------------------------------------------------------------------------------------------------------
- */
+/* ---- trigonometry --------------------------------------------------------------------------------------------------- */
 
 /* Element k: 2^k * 2/pi mod 4 as hi + lo, hi a multiple of 2^-25 (the first: of 2^-27). vecmath_table.c. (Pointers, because
  * gcc 12 gathers through those only.) */
@@ -63,8 +62,7 @@ CPU_INLINE double dl_sin_f64(double x) { return sin(x); }
 CPU_INLINE double dl_cos_f64(double x) { return cos(x); }
 CPU_INLINE double dl_tan_f64(double x) { return tan(x); }
 
-/* ---- hyperbolic functions ---------------------------------------------------------------------------------------------------
- */
+/* ---- hyperbolic functions ------------------------------------------------------------------------------------------- */
 CPU_INLINE float dl_cosh_f32(float x) {
     const double e = dl_exp_f64(x);
     return (float)(0.5 * (e + 1 / e));
@@ -78,8 +76,7 @@ CPU_INLINE float dl_sinh_f32(float x) {
 CPU_INLINE double dl_cosh_f64(double x) { return cosh(x); }
 CPU_INLINE double dl_sinh_f64(double x) { return sinh(x); }
 
-/* ---- powers: |x|^y = 2^(y log2 |x|), log2 to 2^-41 relative so that 150 of it are good to 2^-33
- * ------------------------------ */
+/* ---- powers: |x|^y = 2^(y log2 |x|), log2 to 2^-41 relative so that 150 of it are good to 2^-33 --------------------- */
 CPU_INLINE double cpu_log2_short(double x) {
     const cpu_log_parts_f64 p = cpu_log_split_f64(x);
     const double s = p.f / (2 + p.f), z = s * s;
@@ -122,8 +119,7 @@ CPU_INLINE float dl_pow_f32(float x, float y) {
 
 CPU_INLINE double dl_pow_f64(double x, double y) { return pow(x, y); }
 
-/* ---- error function ---------------------------------------------------------------------------------------------------------
- */
+/* ---- error function ------------------------------------------------------------------------------------------------- */
 
 /* Below 1 x + x P(x^2), above 1 - e^(-t Q(t)). */
 CPU_INLINE float dl_erf_f32(float x) {
@@ -148,8 +144,7 @@ CPU_INLINE float dl_erf_f32(float x) {
 
 CPU_INLINE double dl_erf_f64(double x) { return erf(x); }
 
-/* ---- gamma ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- gamma ---------------------------------------------------------------------------------------------------------- */
 
 /* lgamma() itself writes the global signgam. */
 CPU_INLINE float dl_lgamma_f32(float x) {

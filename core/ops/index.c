@@ -23,8 +23,7 @@ static dl_value with_dim(dl_graph *g, const dl_frame *f, const char *op, const d
     return dl_emit(g, op, in, n, f->attr, 1);
 }
 
-/* ---- gather, scatter: an index for every element of the result
- * ---------------------------------------------------------------- */
+/* ---- gather, scatter: an index for every element of the result ------------------------------------------------------ */
 
 /* The index may be smaller than x in the other dimensions. */
 static dl_status element_index(const dl_frame *f, uint32_t k) {
@@ -164,8 +163,7 @@ dl_status grad_index_fill(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- masks
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- masks ---------------------------------------------------------------------------------------------------------- */
 
 static dl_status mask_shape(const dl_tensor *x, const dl_tensor *mask) {
     DL_TRY(mask_type(mask));

@@ -87,8 +87,7 @@ dl_status grad_log_softmax_backward(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* ---- dropout
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- dropout -------------------------------------------------------------------------------------------------------- */
 
 dl_status infer_dropout(dl_frame *f) {
     const dl_tensor *x = f->in[0];

@@ -171,8 +171,7 @@ static void bell_waits_for_half_of_live(void **state) {
     dl_memory_trim(NULL);
 }
 
-/* ---- memory running out at every point ------------------------------------------------------------------------------------
- */
+/* ---- memory running out at every point ------------------------------------------------------------------------------ */
 
 /* Everything of the core that allocates, once. */
 static dl_status exercise(dl_device *device) {
@@ -237,8 +236,7 @@ static void injection_counts_down(void **state) {
     assert_null(dl_mem(text, 0));
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- threads -------------------------------------------------------------------------------------------------------- */
 
 static void *allocate_a_lot(void *seed) {
     uint32_t x = (uint32_t)(uintptr_t)seed;

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-/* ---- tensors in every layout ------------------------------------------------------------------------------------------- */
+/* ---- tensors in every layout ---------------------------------------------------------------------------------------- */
 
 typedef enum layout { ROWS, COLUMNS, PADDED_ROWS, PADDED_COLUMNS, SCATTERED, LAYOUTS } layout;
 
@@ -135,8 +135,7 @@ static void fill(const dl_tensor *t, int salt) {
     while (step(t, at));
 }
 
-/* ---- checking
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- checking ------------------------------------------------------------------------------------------------------- */
 
 static double tolerance(dl_dtype type, double expected) {
     return type == DL_F16 ? fabs(expected) * 0x1p-11 : type == DL_BF16 ? fabs(expected) * 0x1p-8 : 0;
@@ -200,8 +199,7 @@ static void check(const dl_tensor *a, const dl_tensor *b, const dl_tensor *c, co
     } while (step(out, at));
 }
 
-/* ---- tests
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------------------------------------------------------- */
 
 static const dl_dtype types[] = {DL_F32, DL_F64, DL_F16, DL_BF16, DL_U8, DL_I8, DL_I16, DL_I32, DL_I64};
 enum { TYPES = sizeof types / sizeof *types };

@@ -4,8 +4,7 @@
 #include "storage.h"
 #include <pthread.h>
 
-/* ---- promotion: what torch.result_type says (PyTorch 2), for add ----------------------------------------------------------
- */
+/* ---- promotion: what torch.result_type says (PyTorch 2), for add ---------------------------------------------------- */
 
 /* A tensor by letters: dtype letter, then shape. "f32:2" or "i64:" (0-dim). */
 static void typed(dl_tensor *t, const char *text) {
@@ -132,8 +131,7 @@ static void test_numbers_beyond_integers(void **state) {
     dl_tensor_clear(&mask);
 }
 
-/* ---- broadcasting ----------------------------------------------------------------------------------------------------------
- */
+/* ---- broadcasting --------------------------------------------------------------------------------------------------- */
 
 static void test_broadcast(void **state) {
     (void)state;
@@ -164,8 +162,7 @@ static void test_broadcast(void **state) {
     et_clear(&column, &row, &scalar, &empty, &big);
 }
 
-/* ---- given outputs ---------------------------------------------------------------------------------------------------------
- */
+/* ---- given outputs -------------------------------------------------------------------------------------------------- */
 
 static void test_in_place(void **state) {
     (void)state;
@@ -275,8 +272,7 @@ static void test_given_shape(void **state) {
     et_clear(&x, &small, &one, &flat, &again);
 }
 
-/* ---- views
- * ------------------------------------------------------------------------------------------------------------------- */
+/* ---- views ---------------------------------------------------------------------------------------------------------- */
 
 static void test_views(void **state) {
     (void)state;
@@ -322,8 +318,7 @@ static void test_borrowed_leaf(void **state) {
     assert_int_equal(et_live_bytes(), live);
 }
 
-/* ---- refusals
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------------------------------------------------- */
 
 static void test_bad_calls(void **state) {
     (void)state;
@@ -409,8 +404,7 @@ static void test_storage_that_moved(void **state) {
     et_clear(&x, &out);
 }
 
-/* ---- threads
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- threads -------------------------------------------------------------------------------------------------------- */
 
 enum { ROUNDS = 300 };
 

@@ -18,8 +18,7 @@
 
 #include <cmocka.h>
 
-/* ---- a host that keeps the kernel -------------------------------------------------------------------------------------------
- */
+/* ---- a host that keeps the kernel ----------------------------------------------------------------------------------- */
 
 static dl_kernel kernel;
 static char message[256];
@@ -63,8 +62,7 @@ static int load_plugin(void **state) {
     return init(&host) == DL_OK && kernel.run ? 0 : -1;
 }
 
-/* ---- tensors and calls
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors and calls ---------------------------------------------------------------------------------------------- */
 
 enum { MAX_ELEMENTS = 1 << 17 };
 
@@ -147,8 +145,7 @@ static void put_random(void *data, dl_dtype type, int64_t i) {
     }
 }
 
-/* ---- compiled == interpreted == evaluated
- * ------------------------------------------------------------------------------------- */
+/* ---- compiled == interpreted == evaluated --------------------------------------------------------------------------- */
 
 enum { ROW_ELEMENTS = 700, MAX_IN = DL_PROG_MAX_IN + 2 };
 
@@ -284,8 +281,7 @@ static void every_row_and_dtype(void **state) {
             if (type != DL_F16 && type != DL_BF16) check_row(&dl_pointwise_rows[k], type);
 }
 
-/* ---- what no row uses: conversions between all types, u32, single opcodes
- * ------------------------------------------------------ */
+/* ---- what no row uses: conversions between all types, u32, single opcodes ------------------------------------------- */
 
 static void check_instructions(const dl_ins *ins, uint32_t n, uint32_t n_in, const uint8_t *types, const char *title) {
     const int32_t out = (int32_t)n - 1;
@@ -339,8 +335,7 @@ static void single_opcodes(void **state) {
     }
 }
 
-/* ---- accuracy
- * ------------------------------------------------------------------------------------------------------------------- */
+/* ---- accuracy ------------------------------------------------------------------------------------------------------- */
 
 typedef struct unary {
     int32_t op;
@@ -513,8 +508,7 @@ static void gamma_functions(void **state) {
     }
 }
 
-/* ---- layouts
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- layouts -------------------------------------------------------------------------------------------------------- */
 
 /* a + 3 b, then the same in every layout: the flat loop is the reference. */
 static const dl_ins axpy[] = {
@@ -628,8 +622,7 @@ static void large_tensors_use_threads(void **state) {
     for (int64_t i = 0; i < n; i++) assert_true(y[i] == (float)i + 6);
 }
 
-/* ---- the rest of the contract
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- the rest of the contract --------------------------------------------------------------------------------------- */
 
 static void index_is_logical(void **state) {
     static const dl_ins ins[] = {{.op = DL_OP_INDEX, .type = DL_I64}};

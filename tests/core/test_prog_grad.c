@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* ---- every row against differences --------------------------------------------------------------------------------------- */
+/* ---- every row against differences ---------------------------------------------------------------------------------- */
 
 /* Attributes without a default, by name; kinks lie at none of the grid's points. */
 static double attribute(const char *name) {
@@ -170,8 +170,7 @@ static void both_floating_types_agree(void **state) {
     }
 }
 
-/* ---- single programs
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- single programs ------------------------------------------------------------------------------------------------ */
 
 /* The gradient by input k of an expression in a, b, c, at (a, b), with g = 1 and p = 1, q = 2. */
 static double gradient_at(const char *text, int32_t k, double a, double b) {
@@ -344,8 +343,7 @@ static void high_derivatives(void **state) {
     dl_prog_free(p);
 }
 
-/* ---- chains
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- chains --------------------------------------------------------------------------------------------------------- */
 
 static void chained_programs(void **state) {
     (void)state;

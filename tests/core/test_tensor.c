@@ -160,8 +160,7 @@ static void resized_storages_are_followed(void **state) {
     dl_tensor_clear(&t);
 }
 
-/* ---- host copies ------------------------------------------------------------------------------------------------------------
- */
+/* ---- host copies ---------------------------------------------------------------------------------------------------- */
 
 static void wrong_sizes(void **state) {
     (void)state;
@@ -243,8 +242,7 @@ static void handing_out_data_exposes(void **state) {
     assert_null(dl_tensor_data(&t));
 }
 
-/* ---- between devices
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- between devices ------------------------------------------------------------------------------------------------ */
 
 static void to_every_device(void **state) {
     (void)state;

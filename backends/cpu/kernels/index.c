@@ -57,8 +57,7 @@ static dl_status check_indices(const dl_tensor *index, int64_t limit) {
     return DL_OK;
 }
 
-/* ---- taking: every element of the output is written once ------------------------------------------------------------------
- */
+/* ---- taking: every element of the output is written once ------------------------------------------------------------ */
 
 enum { OUT, INDEX, FROM };
 
@@ -129,8 +128,7 @@ static dl_status run_index_select(const dl_frame *f, const dl_plan *plan) {
     return take(f, slices_of(f->in[1], dim_of(f)));
 }
 
-/* ---- putting: places may repeat
- * ---------------------------------------------------------------------------------------------- */
+/* ---- putting: places may repeat ------------------------------------------------------------------------------------- */
 
 enum { TO, AT, SRC };
 enum { LINES = 256 }; /* neighbouring lines taken together, so that either direction is friendly to the cache */
@@ -254,8 +252,7 @@ static dl_status run_index_fill(const dl_frame *f, const dl_plan *plan) {
     return put(f, slices_of(f->in[1], dim), value, shape, setters);
 }
 
-/* ---- one_hot
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- one_hot -------------------------------------------------------------------------------------------------------- */
 
 static dl_status run_one_hot(const dl_frame *f, const dl_plan *plan) {
     (void)plan;

@@ -53,7 +53,7 @@ static double weight_of(const loss_job *j, int64_t c) {
     return j->weight.data ? cpu_load_f64(j->weight.type, cell(&j->weight, 0, c)) : 1;
 }
 
-/* ---- targets ------------------------------------------------------------------------------------------------------------- */
+/* ---- targets -------------------------------------------------------------------------------------------------------- */
 
 static dl_status read_label(loss_job *j, int64_t i) {
     const char *at = cell(&j->target, i, 0);
@@ -114,8 +114,7 @@ static void coefficients(const loss_job *j, int64_t i, int64_t c, int64_t n, dou
 static int64_t block(const loss_job *j, int64_t c) { return j->classes - c < CPU_ROW ? j->classes - c : CPU_ROW; }
 static int plain(const loss_job *j) { return !j->probabilities && !(j->smoothing > 0); }
 
-/* ---- forward --------------------------------------------------------------------------------------------------------------
- */
+/* ---- forward -------------------------------------------------------------------------------------------------------- */
 
 static void sample_losses(void *context, int64_t begin, int64_t end) {
     loss_job *j = context;
@@ -192,8 +191,7 @@ static dl_status run_cross_entropy(const dl_frame *f, const dl_plan *plan) {
     return DL_OK;
 }
 
-/* ---- backward -------------------------------------------------------------------------------------------------------------
- */
+/* ---- backward ------------------------------------------------------------------------------------------------------- */
 
 /* d(result)/d(loss[i]) times the incoming gradient. */
 static double upstream(const loss_job *j, int64_t i) {

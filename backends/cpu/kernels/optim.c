@@ -21,7 +21,7 @@ typedef struct coefficients {
     int first, nesterov; /* sgd */
 } coefficients;
 
-/* ---- the formulas, for float and double -------------------------------------------------------------------------------- */
+/* ---- the formulas, for float and double ----------------------------------------------------------------------------- */
 
 /* Each has the form of update_fn below: n elements lying side by side; x are p, grad and the states. */
 #define FORMULAS(T, SQRT)                                                                                                      \
@@ -75,8 +75,7 @@ FORMULAS(double, sqrt)
 
 typedef void update_fn(const coefficients *, int64_t n, void *const *x);
 
-/* ---- walking over all parameters ------------------------------------------------------------------------------------------
- */
+/* ---- walking over all parameters ------------------------------------------------------------------------------------ */
 
 typedef struct step {
     const dl_frame *f;
@@ -130,8 +129,7 @@ static void update_range(void *context, int64_t begin, int64_t end) {
     }
 }
 
-/* ---- kernels ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- kernels -------------------------------------------------------------------------------------------------------- */
 
 /* The shape rule has checked presence, types and sizes. A plan serves every step: shapes and options are read by run. */
 static dl_status prepare_step(const dl_frame *f, dl_plan *plan) {

@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "core/status.h"
 #include "core/storage.h"
+#include "core/tensor.h"
 #include <string.h>
 
 static _Thread_local dl_recording recording = {.enabled = 1};
@@ -41,7 +42,10 @@ static void describe(dl_tensor *d, const dl_tensor *t) {
     d->shape = d->dims;
     d->strides = d->dims + DL_MAX_DIMS;
     memcpy(d->shape, t->shape, (size_t)t->ndim * sizeof *t->shape);
-    memcpy(d->strides, t->strides, (size_t)t->ndim * sizeof *t->strides);
+    if (t->flags & DL_TENSOR_CHANNELS_LAST) /* whoever reads strides will find it plain */
+        dl_shape_strides(t->ndim, t->shape, d->strides);
+    else
+        memcpy(d->strides, t->strides, (size_t)t->ndim * sizeof *t->strides);
 }
 
 /* A descriptor that holds nothing: cheaper than zeroing its arrays. */

@@ -2,6 +2,7 @@
  * run. Everything is computed before anything is written into a leaf's gradient. */
 #include "core/backward.h"
 #include "core/call.h"
+#include "core/layout.h"
 #include "core/mem.h"
 #include "core/status.h"
 #include "core/storage.h"
@@ -78,7 +79,7 @@ static dl_status add_to(dl_backward_run *run, dl_tensor *sum, const dl_tensor *g
     if (!sum->storage) return dl_tensor_alias(sum, g);
     int own = sum->storage->references == 1 && !sum->storage->exposed && !(run->flags & DL_CREATE_GRAPH) &&
               sum->storage != g->storage;
-    if (own && dl_tensor_contiguous(sum)) return call1("add", sum, g, sum, NULL, 0);
+    if (own && dl_layout_dense(sum)) return call1("add", sum, g, sum, NULL, 0);
     dl_tensor t = {0};
     DL_TRY(call1("add", sum, g, &t, NULL, 0));
     dl_tensor_clear(sum);
@@ -424,7 +425,7 @@ static dl_status write_leaf(dl_backward_run *run, leaf_sum *sum) {
         if (!(run->flags & DL_CREATE_GRAPH)) return call1("add", grad, &sum->grad, grad, NULL, 0);
         return add_to(run, grad, &sum->grad);
     }
-    if (dl_tensor_contiguous(&sum->grad) && (sum->grad.storage->references == 1 || (run->flags & DL_CREATE_GRAPH)))
+    if (dl_layout_dense(&sum->grad) && (sum->grad.storage->references == 1 || (run->flags & DL_CREATE_GRAPH)))
         return dl_tensor_alias(grad, &sum->grad);
     return call1("copy", &sum->grad, NULL, grad, NULL, 0);
 }

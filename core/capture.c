@@ -24,6 +24,16 @@ struct dl_capture {
 
 static _Thread_local dl_capture *active;
 
+int dl_capturing(void) { return active != NULL; }
+
+dl_capture *dl_capture_pause(void) {
+    dl_capture *c = active;
+    active = NULL;
+    return c;
+}
+
+void dl_capture_resume(dl_capture *c) { active = c; }
+
 void dl_capture_refuse(const char *why) {
     if (active && !active->refused) active->refused = why;
 }

@@ -5,6 +5,7 @@
 #include "core/capture.h"
 #include "core/fallback.h"
 #include "core/graph_run.h"
+#include "core/layout.h"
 #include "core/plan.h"
 #include "core/random.h"
 #include "core/status.h"
@@ -38,6 +39,7 @@ static dl_status check_present(const dl_op *op, const dl_tensor *const *in, int3
     for (int32_t k = 0; k < n_in; k++) {
         if (in[k] && in[k]->storage) {
             DL_TRY(dl_tensor_refresh(in[k]));
+            if ((op->def.flags & DL_OP_VIEW) || dl_capturing()) DL_TRY(dl_layout_plain(in[k]));
             continue;
         }
         const dl_arg *arg = dl_op_argument(op, k, n_in);
@@ -142,6 +144,7 @@ static dl_status make_outputs(dl_call_context *c) {
             memcpy(shape, out->dims, sizeof shape);
             memset(out, 0, sizeof *out);
             DL_TRY(dl_tensor_new(out, type, ndim, shape, c->frame.device));
+            if (dl_layout_wanted(c->op, &c->frame, out)) dl_layout_channels_last(out);
         }
     }
     return DL_OK;
@@ -405,6 +408,8 @@ dl_status dl_view(int32_t id, const dl_tensor *in, dl_tensor *out, const dl_attr
     if (!op || !(op->def.flags & DL_OP_VIEW)) return dl_failf(DL_INVALID, "op number %d is no view", id);
     if (!in || !in->storage) return dl_failf(DL_INVALID, "%s: the tensor is empty (it has no storage)", op->name);
     if (dl_must_record(&in, 1)) return dl_failf(DL_UNSUPPORTED, "%s: a recorded tensor needs dl_call", op->name);
+    DL_TRY(dl_tensor_refresh(in));
+    DL_TRY(dl_layout_plain(in));
     dl_call_context c;
     c.op = op;
     c.given = 0;

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "dlpack.h"
 #include "dtype.h"
+#include "layout.h"
 #include "mem.h"
 #include "status.h"
 #include "tensor.h"
@@ -30,7 +31,8 @@ dl_status dl_tensor_to_dlpack(const dl_tensor *t, void **managed) {
         return dl_failf(DL_INVALID, "the tensor requires a gradient, which DLPack cannot carry: detach it first");
     exported *e = dl_mem_zero(sizeof *e);
     if (!e) return dl_failf(DL_NOMEM, "out of memory exporting a tensor");
-    dl_status status = dl_tensor_detach(&e->tensor, t);
+    dl_status status = dl_layout_plain(t);
+    if (status == DL_OK) status = dl_tensor_detach(&e->tensor, t);
     if (status != DL_OK) {
         dl_mem(e, 0);
         return status;
@@ -127,6 +129,8 @@ dl_status dl_tensor_to(dl_tensor *t, const dl_tensor *of, dl_device *device, dl_
     if (type < 0) type = of->type;
     DL_TRY(dl_init());
     if (device == of->storage->device) return copy_on_device(t, of, type);
+    DL_TRY(dl_tensor_refresh(of));
+    DL_TRY(dl_layout_plain(of)); /* bytes are moved as they lie */
     if (type == of->type && dl_tensor_contiguous(of)) return move_and_record(t, of, device);
     dl_tensor dense = {0};
     DL_TRY(copy_on_device(&dense, of, type));

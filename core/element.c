@@ -14,6 +14,7 @@
 static dl_status find(const dl_tensor *t, const int64_t *index, uint64_t *offset) {
     if (!t->storage) return dl_failf(DL_INVALID, "the tensor is empty: it has no elements");
     int64_t at = 0;
+    DL_TRY(dl_tensor_refresh(t));
     for (int32_t d = 0; d < t->ndim; d++) {
         if (index[d] < 0 || index[d] >= t->shape[d])
             return dl_failf(DL_INVALID, "index %lld of dimension %d is out of range 0..%lld", (long long)index[d], d,

@@ -2,6 +2,7 @@
  */
 #include "core/autograd.h"
 #include "core/graph_run.h"
+#include "core/layout.h"
 #include "core/mem.h"
 #include "core/status.h"
 #include "core/storage.h"
@@ -14,6 +15,8 @@ static dl_status unpack_live(const dl_node *node, int32_t k, dl_tensor *own) {
     if (node->inputs[k] == s->live) {
         DL_TRY(dl_tensor_alias(own, now));
     } else {
+        DL_TRY(dl_tensor_refresh(now));
+        DL_TRY(dl_layout_plain(now));
         if (memcmp(now->strides, then->strides, (size_t)then->ndim * sizeof *then->strides) != 0)
             return dl_failf(DL_INVALID, "%s used a view of a tensor whose strides have changed since; call forward again first",
                             node->name);

@@ -141,6 +141,15 @@ dl_status dl_storage_resize(dl_storage *s, uint64_t bytes) {
     return DL_OK;
 }
 
+void dl_storage_exchange(dl_storage *a, dl_storage *b) {
+    void *data = a->data;
+    const uint64_t block = a->block;
+    a->data = b->data;
+    a->block = b->block;
+    b->data = data;
+    b->block = block;
+}
+
 /* ---- derived buffers -------------------------------------------------------------------------------------------------- */
 
 /* An address that is this thread's own. */

@@ -23,10 +23,11 @@ struct dl_storage {
     _Atomic int32_t saved;     /* how many tape nodes keep it for backward under a version check */
     _Atomic int64_t rewritten; /* recorded in-place writes: what was recorded of it before has lost its history */
     dl_device *device;
-    void *data;                  /* the backend's handle; NULL when bytes is 0 */
-    uint64_t bytes;              /* as asked for; the block may be larger */
-    uint64_t block;              /* bytes of the allocator's block; 0 for wrapped memory */
-    void (*release)(void *user); /* wrapped memory */
+    void *data;                    /* the backend's handle; NULL when bytes is 0 */
+    _Atomic int32_t channels_last; /* its tensors are activations laid so; all of them have one shape */
+    uint64_t bytes;                /* as asked for; the block may be larger */
+    uint64_t block;                /* bytes of the allocator's block; 0 for wrapped memory */
+    void (*release)(void *user);   /* wrapped memory */
     void *user;
     dl_derived *derived; /* guarded by core/storage.c's lock */
 };
@@ -36,6 +37,9 @@ static inline void dl_storage_touch(dl_storage *s) { atomic_fetch_add_explicit(&
 /* Wraps memory of any device; dl_storage_wrap is this on the host. release may be NULL. On failure the caller keeps the memory.
  */
 dl_status dl_storage_adopt(dl_device *, void *data, uint64_t bytes, void (*release)(void *user), void *user, dl_storage **out);
+
+/* Exchanges the memory of two storages of equal size, both of the allocator; contents' versions stay. */
+void dl_storage_exchange(dl_storage *, dl_storage *);
 
 /* The derived buffer of `bytes` for (plan, byte_offset), made if there is none. *valid: 1 if it was filled from the storage's
  * present version (never for exposed storages). Where it is 0 the caller fills it and calls dl_derived_filled; until then, and

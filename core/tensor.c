@@ -6,6 +6,7 @@
 #include "capture.h"
 #include "device.h"
 #include "dtype.h"
+#include "layout.h"
 #include "mem.h"
 #include "status.h"
 
@@ -141,6 +142,7 @@ dl_status dl_tensor_detach(dl_tensor *t, const dl_tensor *of) {
     dl_storage_retain(of->storage);
     set_head(t, of->storage, of->type, of->byte_offset, of->ndim);
     set_shape(t, of->shape, of->strides);
+    t->flags = of->flags & DL_TENSOR_CHANNELS_LAST;
     return DL_OK;
 }
 
@@ -163,6 +165,8 @@ void dl_tensor_clear(dl_tensor *t) {
 }
 
 dl_status dl_tensor_refresh_slow(dl_tensor *t) {
+    dl_layout_refresh(t);
+    if (t->data == t->storage->data) return DL_OK;
     DL_TRY(check_fits(t->storage, t->type, t->byte_offset, t->ndim, t->shape, t->strides));
     t->data = t->storage->data;
     return DL_OK;
@@ -189,7 +193,7 @@ int32_t dl_tensor_contiguous(const dl_tensor *t) {
 }
 
 void *dl_tensor_data(const dl_tensor *t) {
-    if (!t->storage || dl_tensor_refresh(t) != DL_OK) return NULL;
+    if (!t->storage || dl_tensor_refresh(t) != DL_OK || dl_layout_plain(t) != DL_OK) return NULL;
     dl_capture_refuse("the address of a tensor's data was handed out");
     char *base = dl_storage_data(t->storage);
     return base ? base + t->byte_offset : NULL;
@@ -236,7 +240,8 @@ dl_status dl_tensor_read(const dl_tensor *t, void *host, uint64_t bytes) {
     if (dl_tensor_contiguous(t)) return read_contiguous(t, host, bytes);
     dl_tensor detached = {0}, dense = {0};
     DL_TRY(dl_tensor_detach(&detached, t));
-    dl_status status = copy_elements(&detached, &dense);
+    dl_status status = dl_tensor_new(&dense, t->type, t->ndim, t->shape, t->storage->device);
+    if (status == DL_OK) status = copy_elements(&detached, &dense);
     if (status == DL_OK) status = read_contiguous(&dense, host, bytes);
     dl_tensor_clear(&dense);
     dl_tensor_clear(&detached);

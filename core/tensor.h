@@ -22,10 +22,12 @@ const char *dl_shape_text(char text[DL_SHAPE_TEXT], int32_t ndim, const int64_t 
 /* Bytes from element 0 to the end of the last one, 0 if there is none; DL_INVALID for negative strides or an overflow. */
 dl_status dl_extent_bytes(int32_t ndim, const int64_t *shape, const int64_t *strides, int32_t element_bytes, uint64_t *bytes);
 
-/* A storage that was resized may have moved; its descriptors learn of it here. DL_INVALID where it became too small. */
+/* A storage that was resized may have moved, and one that lay channels-last may have been laid plain; its descriptors learn of
+ * it here. DL_INVALID where it became too small. */
 dl_status dl_tensor_refresh_slow(dl_tensor *t);
 static inline dl_status dl_tensor_refresh(const dl_tensor *t) {
-    return !t->storage || t->data == t->storage->data ? DL_OK : dl_tensor_refresh_slow((dl_tensor *)t);
+    const int same = !t->storage || (t->data == t->storage->data && !(t->flags & DL_TENSOR_CHANNELS_LAST));
+    return same ? DL_OK : dl_tensor_refresh_slow((dl_tensor *)t);
 }
 
 /* Copies src's elements to dst: contiguous tensors of one dtype and count on any two devices. */

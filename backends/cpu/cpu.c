@@ -181,6 +181,7 @@ dl_status dl_plugin_init(const dl_host *host) {
         .event_wait = cpu_event_wait,
         .event_free = cpu_event_free,
         .threads = cpu_threads,
+        .channels_last = 1,
     };
     cpu_host = host;
     isa = cpu_isa();

@@ -3,6 +3,7 @@
  * Views that pick some of the elements (select, slice, unfold, diagonal) have one rule each from the input's geometry to the
  * view's. The shape rule applies it to the real strides; the gradient applies it to the contiguous strides of the input's shape
  * and emits view_backward, which adds the incoming gradient through that view into zeros. */
+#include "core/layout.h"
 #include "core/ops/functions.h"
 #include "core/ops/geometry.h"
 
@@ -265,6 +266,7 @@ dl_status compose_reshape(dl_graph *g, const dl_frame *f) {
     dl_shape to;
     int64_t strides[DL_MAX_DIMS];
     DL_TRY(wanted_shape(f, &to));
+    DL_TRY(dl_layout_plain(f->in[0]));
     dl_value x = dl_graph_in(g, 0);
     if (!view_strides(f->in[0], &to, strides)) x = emit1(g, "copy", x, NO_ATTRS);
     dl_graph_returns(g, 0, emit1(g, "view", x, ATTRS(DL_INTS(to.size, to.ndim))));

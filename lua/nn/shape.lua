@@ -3,7 +3,6 @@ local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
 local shapeOf = require 'torch.resize'.fullShape
 
-local C = base.C
 
 local function numbers(...)
     local first = ...
@@ -218,7 +217,7 @@ function Identity:compute(...) return ... end -- luacheck: ignore 212
 
 --- nn.Contiguous(): a contiguous copy where the input is not.
 local Contiguous = torch.class('nn.Contiguous', 'nn.Module')
-function Contiguous:compute(x) return C.dl_tensor_contiguous(x._t) ~= 0 and x or ops.copy(x) end -- luacheck: ignore 212
+function Contiguous:compute(x) return x:isContiguous() and x or ops.copy(x) end -- luacheck: ignore 212
 
 --- nn.Copy([intype, outtype]): a copy.
 local Copy = torch.class('nn.Copy', 'nn.Module')

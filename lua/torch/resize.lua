@@ -35,7 +35,7 @@ function M.to(x, sizes)
     if #sizes == 0 then sizes = {0} end
     if hasSizes(x, sizes) then return x end
     if C.dl_is_recorded(x._t) == 2 then fail('resize: the tensor is the result of a recorded call; reshape or clone it') end
-    local t = x._t
+    local t = tensor.plain(x)._t
     local n = 1
     for k = 1, #sizes do
         if sizes[k] < 0 then fail('resize: size %d is negative: %d', k, sizes[k]) end

@@ -122,14 +122,23 @@ function Tensor.size(x, d)
     return tonumber(x._t.shape[M.dimension(d, dim(x), 'size')])
 end
 
+-- Results of convolutional layers may lie channels-last in memory; what shows strides lays them out plainly first.
+local function plain(x)
+    local t = descriptor(x)
+    if t.flags ~= 0 then base.check(C.dl_tensor_plain(t)) end
+    return x
+end
+M.plain = plain
+
 function Tensor.stride(x, d)
+    plain(x)
     if d == nil then return storage.sizes(x._t.strides, dim(x)) end
     return tonumber(x._t.strides[M.dimension(d, dim(x), 'stride')])
 end
 
-function Tensor.storage(x) return storage.of(x) end
+function Tensor.storage(x) return storage.of(plain(x)) end
 function Tensor.storageOffset(x) return tonumber(x._t.byte_offset) / types.byDtype[x._t.type].bytes + 1 end
-function Tensor.isContiguous(x) return C.dl_tensor_contiguous(descriptor(x)) ~= 0 end
+function Tensor.isContiguous(x) return C.dl_tensor_contiguous(plain(x)._t) ~= 0 end
 function Tensor.isSameSizeAs(x, y) return M.sameShape(x, M.expect(y, 'isSameSizeAs', 2)) end
 function Tensor.elementSize(x) return types.byDtype[x._t.type].bytes end
 
@@ -143,7 +152,7 @@ end
 -- Does x see the same elements as y: same storage, offset, sizes and strides?
 function Tensor.isSetTo(x, y)
     M.expect(y, 'isSetTo', 2)
-    local s, t = x._t, y._t
+    local s, t = plain(x)._t, plain(y)._t
     if s.storage ~= t.storage or s.byte_offset ~= t.byte_offset or not M.sameShape(x, y) then return false end
     for k = 0, s.ndim - 1 do if s.strides[k] ~= t.strides[k] then return false end end
     return true

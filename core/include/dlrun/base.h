@@ -58,6 +58,7 @@ enum { DL_MAX_DIMS = 12 };
 /* Tensor flags. */
 enum {
     DL_TENSOR_BORROWED = 1, /* storage and var are not owned: dl_tensor_clear() drops nothing (a view that its owner anchors) */
+    DL_TENSOR_CHANNELS_LAST = 2, /* an activation that its op laid out so; dl_tensor_plain() undoes it (core/layout.c) */
 };
 
 /* A tensor descriptor. Its first seven fields are DLPack's DLTensor, so a dl_tensor* is a valid DLTensor*.

@@ -114,7 +114,11 @@ DL_API dl_status dl_tensor_on(dl_tensor *t, dl_storage *, dl_dtype, uint64_t byt
 DL_API dl_status dl_tensor_alias(dl_tensor *t, const dl_tensor *of);  /* same storage, same var: one more reference each */
 DL_API dl_status dl_tensor_detach(dl_tensor *t, const dl_tensor *of); /* same storage, not on the tape */
 DL_API void dl_tensor_clear(dl_tensor *t);                            /* drops the references; t becomes empty */
-DL_API int64_t dl_tensor_count(const dl_tensor *t);                   /* elements; 0 for an empty descriptor, 1 for ndim 0 */
+/* Activations (N, C, ...) may lie channels-last in memory, C innermost, where convolutions are faster so. This lays such a
+ * tensor out contiguously, in place, for all that share its storage; others stay as they are. Whatever shows layout or shares
+ * memory does it by itself: views, dl_tensor_data, DLPack. Needed before reading strides. */
+DL_API dl_status dl_tensor_plain(dl_tensor *t);
+DL_API int64_t dl_tensor_count(const dl_tensor *t); /* elements; 0 for an empty descriptor, 1 for ndim 0 */
 DL_API int32_t dl_tensor_contiguous(const dl_tensor *t);
 DL_API dl_status dl_tensor_read(const dl_tensor *t, void *host, uint64_t bytes);  /* contiguous copy to host; synchronises */
 DL_API dl_status dl_tensor_write(dl_tensor *t, const void *host, uint64_t bytes); /* contiguous copy from host */

@@ -303,6 +303,7 @@ typedef struct dl_backend {
     dl_status (*launch)(dl_device *, dl_stream *, void *function, const uint32_t grid[3], const uint32_t block[3],
                         uint32_t local_bytes, void *const *args, const uint32_t *arg_bytes, uint32_t n_args);
     void (*function_free)(dl_device *, void *function);
+    int32_t channels_last; /* 1: convolutions are faster on activations laid channels-last */
 } dl_backend;
 
 /* ---- the host: all a plugin can call -------------------------------------------------------------------------------- */

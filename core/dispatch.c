@@ -1,5 +1,6 @@
 /* dispatch.c - dl_call, the one door: infer, allocate, find the plan, run it, record it. */
 #include "core/alloc.h"
+#include "core/autocast.h"
 #include "core/autograd.h"
 #include "core/call.h"
 #include "core/capture.h"
@@ -379,9 +380,23 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     return dl_fail_context(status, "%s", op->name);
 }
 
+/* An op of a list of tensors is not in autocast.def: DL_MAX_TENSORS is enough. */
+static dl_status call_autocast(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                               const dl_attr *attr, int32_t n_attr) {
+    const dl_tensor *converted[DL_MAX_TENSORS];
+    dl_tensor made[DL_MAX_TENSORS];
+    DL_TRY(check_counts(op, n_in, n_out));
+    for (int32_t k = 0; k < n_in; k++) memset(&made[k], 0, offsetof(dl_tensor, dims));
+    dl_status status = dl_autocast_inputs(op, in, n_in, converted, made);
+    if (status == DL_OK) status = dl_call_op(op, converted, n_in, out, n_out, attr, n_attr, NULL, NULL);
+    for (int32_t k = 0; k < n_in; k++) dl_tensor_clear(&made[k]);
+    return status;
+}
+
 dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
                      const dl_attr *attr, int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr) {
     if (dl_interrupted() && dl_take_interrupt()) return dl_failf(DL_INTERRUPTED, "interrupted");
+    if (dl_autocast_applies(op, in, n_in)) return call_autocast(op, in, n_in, out, n_out, attr, n_attr);
     atomic_fetch_add_explicit(&call_count, 1, memory_order_relaxed);
     if (op->def.flags & DL_OP_COMPOSITE) return call_composite(op, in, n_in, out, n_out, attr, n_attr);
     return call_once(op, in, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);

@@ -1,5 +1,6 @@
 /* fused.c - dl_call_fused: an op with a chain of pointwise ops on its result. A pointwise op and its chain
  * run as one composed program; another op gets the chain's program as its kernel's epilogue. */
+#include "core/autocast.h"
 #include "core/autograd.h"
 #include "core/call.h"
 #include "core/mem.h"
@@ -169,6 +170,7 @@ static int may_fuse(const dl_op *op, const dl_tensor *const *in, int32_t n_in, d
                     const dl_epilogue *chain, int32_t n) {
     if (n < 1 || n_out != 1 || (op->def.flags & (DL_OP_COMPOSITE | DL_OP_VIEW))) return 0;
     if (out[0]->storage && out[0]->var) return 0;
+    if (dl_autocast_applies(op, in, n_in)) return 0; /* its result will have another type */
     if (!dl_must_record(in, n_in)) return 1;
     return !(op->def.flags & DL_OP_POINTWISE) && !out[0]->storage && may_fuse_recorded(op, chain, n);
 }

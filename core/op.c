@@ -1,5 +1,6 @@
 /* op.c - the op registry. Ops and kernels are only ever added; readers need no lock: a pointer is published last. */
 #include "core/op.h"
+#include "core/autocast.h"
 #include "core/mem.h"
 #include "core/status.h"
 #include <math.h>
@@ -143,6 +144,7 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     dl_status status = dl_signature_parse(def->sig, op);
     if (status == DL_OK) status = check_definition(op);
     if (status == DL_OK) status = parse_saves(op);
+    op->autocast = dl_autocast_policy_of(op->name);
     op->is_copy = strcmp(op->name, "copy") == 0;
     op->takes_first_type = def->expr && def->rule && strcmp(def->rule, "same") == 0 && op->tensors[0].fixed_type < 0;
     if (status == DL_OK)

@@ -39,6 +39,7 @@ typedef struct dl_op {
     dl_arg attrs[DL_MAX_ATTRS];
     int32_t is_copy, takes_first_type;                         /* the op "copy"; rule "same" with an undeclared first input */
     const char *plugin;                                        /* who registered it; "dlrun" for the built-in ones */
+    int32_t autocast;                                          /* dl_autocast_policy */
     uint32_t saved_in, saved_out;                              /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
     /* Pointwise: programs by common dtype, made on first use; gradient ops by input. */

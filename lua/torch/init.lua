@@ -37,7 +37,7 @@ end
 
 local pointwise = require 'torch.pointwise'
 for _, part in ipairs {'construct', 'view', 'pointwise', 'reduce', 'sort', 'linalg', 'gather', 'random', 'custom', 'tape',
-    'capture', 'timer', 'cmdline', 'system'} do
+    'autocast', 'capture', 'timer', 'cmdline', 'system'} do
     for name, f in pairs(require('torch.' .. part).functions) do torch[name] = f end
 end
 require 'torch.indexing'

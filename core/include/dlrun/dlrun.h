@@ -177,6 +177,14 @@ typedef struct dl_call_stats {
 DL_API void dl_calls(dl_call_stats *out);
 DL_API void dl_set_fallback(int32_t on); /* allow ops a backend lacks to run on the CPU (--fallback=cpu) */
 
+/* ---- mixed precision (core/autocast.c) ------------------------------------------------------------------------------- */
+
+/* This thread's autocast type: while it is DL_BF16 or DL_F16, products and convolutions convert float32 inputs to it, and ops
+ * that need float32 convert halves back (core/autocast.def). Conversions are recorded, so gradients have the types of what was
+ * converted. -1: off. */
+DL_API dl_dtype dl_autocast(void);
+DL_API dl_status dl_set_autocast(dl_dtype type);
+
 /* ---- random numbers (core/random.c) ---------------------------------------------------------------------------------- */
 
 DL_API void dl_seed(uint64_t seed); /* key = seed, call number = 0, for this thread */

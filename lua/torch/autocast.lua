@@ -15,8 +15,8 @@ local function finish(old, ok, ...)
 end
 
 --- results = torch.autocast([type = 'bfloat16',] fn, …): runs fn(…) with matrix products and convolutions computed in
--- bfloat16 (or 'float16', or false: as they come), and losses, sums and normalisation in float32. Parameters stay float32, and so do
--- their gradients. Run the forward pass in it; backward follows by itself.
+-- bfloat16 (or 'float16', or false: as they come), and losses, sums and normalisation in float32. Parameters stay float32,
+-- and so do their gradients. Run the forward pass in it; backward follows by itself.
 function F.autocast(first, ...)
     if type(first) == 'function' or (type(first) == 'table' and getmetatable(first)) then
         return F.autocast('bfloat16', first, ...)

@@ -2,9 +2,9 @@
  *
  * Tensors are separated by spaces: an optional dtype letter and colon, a shape, an optional range of values.
  *     2,3         float64 of shape (2, 3), random values in -2..2 that keep away from whole and half numbers
- *     f:()        float32, 0-dim (d float64, f float32, h float16, i int64, n int32, u uint8, b bool; integers draw whole
- * numbers) i:4@0:5     int64 of shape (4), values 0..4 2,3@0.1:3   float64 in 0.1..3 2,3^        the same shape, seen through a
- * transposition of the last two dimensions
+ *     f:()        float32, 0-dim (d float64, c the same for what is held constant, f float32, h float16, i int64, n int32, u
+ * uint8, b bool; integers draw whole numbers) i:4@0:5     int64 of shape (4), values 0..4 2,3@0.1:3   float64 in 0.1..3 2,3^
+ * the same shape, seen through a transposition of the last two dimensions
  *     -           an absent optional
  * Attributes likewise: 3   0.5   [1,-1]   []   _ (the default). */
 #ifndef OPS_SUPPORT_H

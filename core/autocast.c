@@ -10,8 +10,7 @@ dl_dtype dl_autocast(void) { return low_type; }
 
 dl_status dl_set_autocast(dl_dtype type) {
     if (type != OFF && type != DL_BF16 && type != DL_F16)
-        return dl_failf(DL_INVALID, "autocast computes in bfloat16 or float16; %s was asked for",
-                        dl_dtype_name(type) ? dl_dtype_name(type) : "an unknown type");
+        return dl_failf(DL_INVALID, "autocast computes in bfloat16 or float16; %s was asked for", dl_dtype_name(type));
     low_type = type;
     return DL_OK;
 }

@@ -10,33 +10,67 @@
 #include "dlrun/philox.h"
 #include <math.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { GRAIN = 16 }; /* blocks worth a thread */
 
 /* ---- draws ------------------------------------------------------------------------------------------------------------- */
 
-/* The CPU_ROW draws of block number `block`: as dl_philox_block, sixteen counters side by side. */
+/* Counters side by side, one to a 64-bit lane of which only the lower half counts: products need the other for their high word.
+ */
+#if defined(__AVX512F__)
+enum { LANES = 8 };
+#elif defined(__AVX2__)
+enum { LANES = 4 };
+#else
+enum { LANES = 2 };
+#endif
+typedef uint64_t counters __attribute__((vector_size(8 * LANES)));
+
+/* Products of the lower halves. */
+static inline counters multiply_low(counters a, counters b) {
+#if defined(__AVX512F__)
+    return (counters)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (counters)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+    return (counters)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+    return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+}
+
+/* Lane i of a and of b, one after the other. */
+static inline void store_pairs(counters a, counters b, uint32_t *out) {
+    uint64_t pairs[2 * LANES];
+    for (int i = 0; i < LANES; i++) pairs[2 * i] = a[i], pairs[2 * i + 1] = b[i];
+    memcpy(out, pairs, sizeof pairs);
+}
+
+/* The CPU_ROW draws of block number `block`: as dl_philox_block, GROUP vectors of counters at a time, which hides the latency
+ * of multiplications. */
 static void draw(uint64_t key, uint64_t call, uint64_t block, uint32_t *out) {
-    enum { lanes = 16 };
-    for (uint64_t j = 0; j < CPU_ROW / 4; j += lanes) {
-        uint32_t c0[lanes], c1[lanes], c2[lanes], c3[lanes], key0 = (uint32_t)key, key1 = (uint32_t)(key >> 32);
-        for (uint32_t i = 0; i < lanes; i++) {
-            const uint64_t counter = block * (CPU_ROW / 4) + j + i;
-            c0[i] = (uint32_t)counter, c1[i] = (uint32_t)(counter >> 32);
-            c2[i] = (uint32_t)call, c3[i] = (uint32_t)(call >> 32);
+    enum { GROUP = 4, blocks = CPU_ROW / 4 };
+    const counters zero = {0}, half = zero + 0xffffffffu, m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
+    for (uint64_t j = 0; j < blocks; j += GROUP * LANES) {
+        counters c0[GROUP], c1[GROUP], c2[GROUP], c3[GROUP];
+        uint32_t key0 = (uint32_t)key, key1 = (uint32_t)(key >> 32);
+        for (int g = 0; g < GROUP; g++) {
+            for (int i = 0; i < LANES; i++) c0[g][i] = block * blocks + j + (uint64_t)(g * LANES + i);
+            c1[g] = c0[g] >> 32;
+            c2[g] = zero + (uint32_t)call, c3[g] = zero + (call >> 32);
         }
         for (int round = 0; round < 10; round++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u)
-            for (int i = 0; i < lanes; i++) {
-                const uint64_t p0 = (uint64_t)0xD2511F53u * c0[i], p1 = (uint64_t)0xCD9E8D57u * c2[i];
-                c0[i] = (uint32_t)(p1 >> 32) ^ c1[i] ^ key0;
-                c2[i] = (uint32_t)(p0 >> 32) ^ c3[i] ^ key1;
-                c1[i] = (uint32_t)p1;
-                c3[i] = (uint32_t)p0;
+            for (int g = 0; g < GROUP; g++) {
+                const counters p0 = multiply_low(m0, c0[g]), p1 = multiply_low(m1, c2[g]);
+                c0[g] = (p1 >> 32) ^ c1[g] ^ (zero + key0);
+                c2[g] = (p0 >> 32) ^ c3[g] ^ (zero + key1);
+                c1[g] = p1, c3[g] = p0;
             }
-        for (int i = 0; i < lanes; i++) {
-            uint32_t *words = out + 4 * (j + (uint64_t)i);
-            words[0] = c0[i], words[1] = c1[i], words[2] = c2[i], words[3] = c3[i];
-        }
+        for (int g = 0; g < GROUP; g++)
+            store_pairs((c0[g] & half) | c1[g] << 32, (c2[g] & half) | c3[g] << 32, out + 4 * (j + (uint64_t)(g * LANES)));
     }
 }
 
@@ -284,13 +318,15 @@ static void dropout_blocks(void *context, int64_t begin, int64_t end) {
     uint8_t *mask = (uint8_t *)cpu_data(d->mask);
     const cpu_lane lane = cpu_lane_of(d->x->type);
     const float scale = (float)d->scale;
+    const uint32_t threshold = (uint32_t)d->threshold; /* 2^32 drops everything */
+    const int any = d->threshold >> 32 == 0;
     uint32_t draws[CPU_ROW];
     uint8_t keep[CPU_ROW];
     cpu_row_buffer buffer, result;
     for (int64_t block = begin; block < end; block++) {
         const int64_t first = block * CPU_ROW, last = first + CPU_ROW < d->loop.count ? first + CPU_ROW : d->loop.count;
         draw(d->key, d->call, (uint64_t)block, draws);
-        for (int i = 0; i < CPU_ROW; i++) keep[i] = draws[i] >= d->threshold;
+        for (int i = 0; i < CPU_ROW; i++) keep[i] = draws[i] >= threshold && any;
         cpu_walk w;
         cpu_walk_begin(&w, &d->loop, first, last);
         const uint8_t *k = keep;

@@ -88,7 +88,10 @@ function torch.getdefaulttensortype() return types.default.tensorName end
 
 setmetatable(torch, {__index = function(_, name)
     local f = pointwise.find(name)
-    if f then return f end
+    if f then
+        rawset(torch, name, f)
+        return f
+    end
     local hint = hints.torch[name]
     if hint then fail('%s', hint) end
 end})

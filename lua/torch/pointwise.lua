@@ -37,16 +37,17 @@ local unary = {
     cinv = 'reciprocal',
 }
 
--- x:name([source]), torch.name([res,] x), for an op of one tensor; further arguments are the op's attributes.
+-- x:name([source]), torch.name([res,] x), for an op of one tensor; further arguments are the op's attributes. (At most three:
+-- with `...` in their place LuaJIT would not compile the calls.)
 local function defineUnary(name, op)
-    local function run(res, x, ...)
-        if not isTensor(x) then return into[op](tensor.expect(res, name, 1), res, x, ...) end
-        return into[op](target(res, x), x, ...)
+    local function run(res, x, a, b, c)
+        if not isTensor(x) then return into[op](tensor.expect(res, name, 1), res, x, a, b) end
+        return into[op](target(res, x), x, a, b, c)
     end
     Tensor[name] = run
-    F[name] = function(x, second, ...)
-        if isTensor(second) then return run(x, second, ...) end
-        return ops[op](tensor.expect(x, name, 1), second, ...)
+    F[name] = function(x, second, a, b, c)
+        if isTensor(second) then return run(x, second, a, b, c) end
+        return ops[op](tensor.expect(x, name, 1), second, a, b)
     end
 end
 for name, op in pairs(unary) do defineUnary(name, op) end

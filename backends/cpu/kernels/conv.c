@@ -14,6 +14,7 @@
 #include "conv_rows.h"
 #include "conv_gather.h"
 #include "conv_weight.h"
+#include "conv_depthwise.h"
 #undef GEMM_T
 #undef GEMM_BYTES
 #undef GEMM_TYPE
@@ -27,6 +28,7 @@
 #include "conv_rows.h"
 #include "conv_gather.h"
 #include "conv_weight.h"
+#include "conv_depthwise.h"
 #undef GEMM_T
 #undef GEMM_BYTES
 #undef GEMM_TYPE
@@ -246,8 +248,12 @@ static int stays_inside(const conv_gather *g) {
     return 1;
 }
 
+/* Groups of one channel, enough of them to fill vectors. */
+static int is_depthwise(const conv_gather *g) { return g->sources == 1 && g->results == 1 && g->groups >= 4; }
+
 static conv_way choose_way(const conv_gather *g) {
     enum { shortest = 32 }; /* elements of a kernel row that are worth a product of their own */
+    if (is_depthwise(g)) return CONV_DEPTHWISE;
     if (g->depth == g->sources && g->depth > 0 && stays_inside(g)) return CONV_DIRECT;
     const int rows = g->dilation[1] == 1 && g->dilation[2] == 1 && g->stride[1] <= g->kernel[1] && g->stride[2] <= g->kernel[2];
     return rows && g->kernel[2] * g->sources >= shortest ? CONV_ROWS : CONV_UNROLLED;
@@ -259,6 +265,8 @@ static int64_t shared_elements(const conv_gather *g, int64_t lines) {
     const int64_t columns = (conv_piece(g) - 1) * g->stride[2] + g->kernel[2];
     return g->kernel[0] * columns * g->sources * ((lines - runs) * g->stride[1] + runs * g->kernel[1]);
 }
+
+static int64_t chunk_of(dl_dtype computed) { return computed == DL_F64 ? chunk_f64 : chunk_f32; }
 
 /* Fills in all of the product but where its weights lie; g is set. */
 static void plan_product(conv_product *p, dl_dtype computed, int64_t threads) {
@@ -283,7 +291,20 @@ static void plan_product(conv_product *p, dl_dtype computed, int64_t threads) {
     p->vectors = ceil_div(g->results, cpu_lanes(computed));
     p->panels = ceil_div(p->vectors, GEMM_VECTORS);
     p->splits = smaller(p->panels, ceil_div(4 * threads, g->blocks * g->groups));
+    p->tasks = g->groups * p->splits * g->blocks;
+    if (p->way == CONV_DEPTHWISE) {
+        p->splits = ceil_div(g->groups, chunk_of(computed));
+        p->tasks = p->splits * g->blocks;
+    }
 }
+
+/* Elements of its packed weights. */
+static int64_t packed_elements(const conv_product *p, dl_dtype computed) {
+    if (p->way == CONV_DEPTHWISE) return p->g.depth * p->g.groups;
+    return p->g.groups * p->g.depth * p->vectors * cpu_lanes(computed);
+}
+/* Parts in which they can be packed. */
+static int64_t packing_parts(const conv_product *p) { return p->way == CONV_DEPTHWISE ? 1 : p->g.groups * p->panels; }
 
 /* How many shares of the work keep the threads busy: one where waking them would not pay. */
 static int64_t shares_for(double multiplications, int64_t tasks) {
@@ -304,9 +325,9 @@ static void plan_products(conv_plan *p, dl_plan *plan) {
         conv_product *q = &p->products[k];
         plan_product(q, p->computed, cpu_threads(0));
         q->packed = packed;
-        packed += q->g.groups * q->g.depth * q->vectors * cpu_lanes(p->computed);
+        packed += packed_elements(q, p->computed);
         if (q->patch > patch) patch = q->patch;
-        p->tasks += q->g.groups * q->splits * q->g.blocks;
+        p->tasks += q->tasks;
         work += multiplications(&q->g);
     }
     p->shares = shares_for(work, p->tasks);
@@ -331,6 +352,13 @@ typedef struct conv_run {
 static void run_task(const conv_run *r, const conv_product *q, int64_t task, void *space) {
     const conv_gather *g = &q->g;
     const int64_t block = task % g->blocks, split = task / g->blocks % q->splits, group = task / g->blocks / q->splits;
+    if (q->way == CONV_DEPTHWISE) {
+        if (r->plan->computed == DL_F64)
+            depthwise_f64(q, &r->call, task / q->splits, task % q->splits * chunk_f64);
+        else
+            depthwise_f32(q, &r->call, task / q->splits, task % q->splits * chunk_f32);
+        return;
+    }
     const int64_t p0 = conv_share(q->panels, split, q->splits), p1 = conv_share(q->panels, split + 1, q->splits);
     if (r->plan->computed == DL_F64)
         gather_f64(q, &r->call, group, block, p0, p1, space);
@@ -346,10 +374,9 @@ static void run_shares(void *context, int64_t begin, int64_t end) {
         int64_t before = 0;
         for (int64_t k = 0; k < p->n_products && before < last; k++) {
             const conv_product *q = &p->products[k];
-            const int64_t tasks = q->g.groups * q->splits * q->g.blocks;
-            for (int64_t t = first > before ? first - before : 0; t < smaller(tasks, last - before); t++)
+            for (int64_t t = first > before ? first - before : 0; t < smaller(q->tasks, last - before); t++)
                 run_task(r, q, t, r->space + (uint64_t)s * p->space);
-            before += tasks;
+            before += q->tasks;
         }
     }
 }
@@ -360,13 +387,12 @@ static void pack_panels(void *context, int64_t begin, int64_t end) {
     int64_t before = 0;
     for (int64_t k = 0; k < p->n_products && before < end; k++) {
         const conv_product *q = &p->products[k];
-        const int64_t panels = q->g.groups * q->panels, from = begin > before ? begin - before : 0;
-        const int64_t to = smaller(panels, end - before);
+        const int64_t from = begin > before ? begin - before : 0, to = smaller(packing_parts(q), end - before);
         if (p->computed == DL_F64)
-            pack_weights_f64(q, r->weight, p->type, r->packed, from, to);
+            pack_f64(q, r->weight, p->type, r->packed, from, to);
         else
-            pack_weights_f32(q, r->weight, p->type, r->packed, from, to);
-        before += panels;
+            pack_f32(q, r->weight, p->type, r->packed, from, to);
+        before += packing_parts(q);
     }
 }
 
@@ -394,7 +420,7 @@ static dl_status run_gathers(const dl_frame *f, const dl_plan *plan, const dl_te
         const conv_product *q = &p->products[0];
         const int64_t panel = q->g.depth * GEMM_VECTORS * cpu_lanes(p->computed);
         int64_t panels = 0;
-        for (int64_t k = 0; k < p->n_products; k++) panels += p->products[k].g.groups * p->products[k].panels;
+        for (int64_t k = 0; k < p->n_products; k++) panels += packing_parts(&p->products[k]);
         cpu_parallel(panels, CPU_GRAIN / (panel + 1) + 1, pack_panels, &r);
     }
     cpu_parallel(p->shares, 1, run_shares, &r);
@@ -447,6 +473,13 @@ static void plan_weight(conv_weight *w, dl_dtype computed, int64_t threads) {
     w->depth_parts = ceil_div(g->depth, deepest);
     const int64_t wanted = ceil_div(4 * threads, g->groups * w->panel_parts);
     if (w->depth_parts < wanted) w->depth_parts = smaller(wanted, ceil_div(g->depth, least));
+    w->tasks = g->groups * w->panel_parts * w->depth_parts;
+    w->depthwise = is_depthwise(g);
+    if (w->depthwise) {
+        w->tasks = ceil_div(g->groups, chunk_of(computed)) * g->kernel[0] * g->kernel[1];
+        w->space = g->kernel[2] * chunk_of(computed);
+        return;
+    }
     const int64_t rows = ceil_div(g->depth, w->depth_parts), panels = ceil_div(w->panels, w->panel_parts);
     /* An odd number of cache lines, so that the places of a strip fall into different sets of the cache. */
     const int64_t line = 64 / cpu_size(computed);
@@ -465,7 +498,7 @@ static dl_status prepare_backward_weight(const dl_frame *f, dl_plan *plan) {
     conv_weight *w = &p->weight;
     w->g = forward_gather(&c);
     plan_weight(w, p->computed, cpu_threads(0));
-    p->tasks = w->g.groups * w->panel_parts * w->depth_parts;
+    p->tasks = w->tasks;
     p->shares = shares_for(multiplications(&w->g), p->tasks);
     p->space_at = plan->scratch_bytes;
     p->space = whole_lines((uint64_t)(w->space * cpu_size(p->computed)));
@@ -473,24 +506,33 @@ static dl_status prepare_backward_weight(const dl_frame *f, dl_plan *plan) {
     return DL_OK;
 }
 
+static void run_part(const conv_run *r, const conv_weight *w, int64_t task, void *space) {
+    const conv_gather *g = &w->g;
+    const int wide = r->plan->computed == DL_F64;
+    if (w->depthwise) {
+        const int64_t rows = g->kernel[0] * g->kernel[1];
+        if (wide)
+            depthwise_weight_f64(g, &r->call, task % rows, task / rows * chunk_f64, space);
+        else
+            depthwise_weight_f32(g, &r->call, task % rows, task / rows * chunk_f32, space);
+        return;
+    }
+    const int64_t part = task % w->depth_parts, panels = task / w->depth_parts % w->panel_parts;
+    const int64_t group = task / w->depth_parts / w->panel_parts;
+    const int64_t k0 = conv_share(g->depth, part, w->depth_parts), k1 = conv_share(g->depth, part + 1, w->depth_parts);
+    const int64_t p0 = conv_share(w->panels, panels, w->panel_parts), p1 = conv_share(w->panels, panels + 1, w->panel_parts);
+    if (wide)
+        weight_part_f64(w, &r->call, group, k0, k1, p0, p1, space);
+    else
+        weight_part_f32(w, &r->call, group, k0, k1, p0, p1, space);
+}
+
 static void run_parts(void *context, int64_t begin, int64_t end) {
     const conv_run *r = context;
     const conv_plan *p = r->plan;
-    const conv_weight *w = &p->weight;
     for (int64_t s = begin; s < end; s++)
-        for (int64_t t = conv_share(p->tasks, s, p->shares); t < conv_share(p->tasks, s + 1, p->shares); t++) {
-            const int64_t part = t % w->depth_parts, panels = t / w->depth_parts % w->panel_parts;
-            const int64_t group = t / w->depth_parts / w->panel_parts;
-            const int64_t k0 = conv_share(w->g.depth, part, w->depth_parts);
-            const int64_t k1 = conv_share(w->g.depth, part + 1, w->depth_parts);
-            const int64_t p0 = conv_share(w->panels, panels, w->panel_parts);
-            const int64_t p1 = conv_share(w->panels, panels + 1, w->panel_parts);
-            void *space = r->space + (uint64_t)s * p->space;
-            if (p->computed == DL_F64)
-                weight_part_f64(w, &r->call, group, k0, k1, p0, p1, space);
-            else
-                weight_part_f32(w, &r->call, group, k0, k1, p0, p1, space);
-        }
+        for (int64_t t = conv_share(p->tasks, s, p->shares); t < conv_share(p->tasks, s + 1, p->shares); t++)
+            run_part(r, &p->weight, t, r->space + (uint64_t)s * p->space);
 }
 
 static dl_status run_backward_weight(const dl_frame *f, const dl_plan *plan) {

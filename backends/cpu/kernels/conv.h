@@ -71,8 +71,15 @@ static inline int64_t conv_source_row(const conv_gather *g, int64_t z, int64_t y
     return z * g->source_at[0] + y * g->source_at[1];
 }
 
-/* How the tiles get at the source: as it lies (kernels of one element); copied, rows shared; copied for every place. */
-typedef enum conv_way { CONV_DIRECT, CONV_ROWS, CONV_UNROLLED } conv_way;
+/* The source's row that kernel row number `row` (z, y) of a line reads, or -1. */
+static inline int64_t conv_kernel_row(const conv_gather *g, const conv_line *l, int64_t row) {
+    return conv_source_row(g, l->z * g->stride[0] + g->origin[0] + row / g->kernel[1] * g->dilation[0],
+                           l->y * g->stride[1] + g->origin[1] + row % g->kernel[1] * g->dilation[1]);
+}
+
+/* How the tiles get at the source: as it lies (kernels of one element); copied, rows shared; copied for every place. Groups of
+ * one channel need no tiles. */
+typedef enum conv_way { CONV_DIRECT, CONV_ROWS, CONV_UNROLLED, CONV_DEPTHWISE } conv_way;
 
 /* A gather as matrix products. Panel p of a group's results begins at vector conv_share(vectors, p, panels). */
 typedef struct conv_product {
@@ -82,6 +89,7 @@ typedef struct conv_product {
     int64_t vectors, panels, splits; /* panels are dealt to `splits` tasks */
     int64_t packed;                  /* elements before its weights in the packed buffer */
     int64_t patch;                   /* elements that a block's copy takes at most */
+    int64_t tasks;
 } conv_product;
 
 /* The gradient towards the weight, cut in parts of depth and of panels. The gather's result is the incoming gradient, whose
@@ -91,6 +99,8 @@ typedef struct conv_weight {
     int64_t vectors, panels, depth_parts, panel_parts;
     int64_t pitch; /* elements between places of the unrolled source */
     int64_t space; /* elements that a part needs */
+    int64_t tasks;
+    int depthwise; /* groups of one channel: in parts of channels and of kernel rows instead */
 } conv_weight;
 
 /* What a run adds to a plan: addresses. data: where results go and what is added and applied to them. */

@@ -52,9 +52,7 @@ static void GEMM(unroll)(const conv_gather *g, const GEMM_T *source, const conv_
     const int64_t step = whole_rows ? g->sources : g->source_at[2]; /* between columns */
     for (int64_t k = k0, n; k < k1; k += n, to += n) {
         const int64_t row = k / row_length, within = k % unit, kx = whole_rows ? 0 : k % row_length / unit;
-        const int64_t z = l->z * g->stride[0] + g->origin[0] + row / g->kernel[1] * g->dilation[0];
-        const int64_t y = l->y * g->stride[1] + g->origin[1] + row % g->kernel[1] * g->dilation[1];
-        const int64_t at = conv_source_row(g, z, y);
+        const int64_t at = conv_kernel_row(g, l, row);
         n = smaller(unit - within, k1 - k);
         int64_t x = l->x * g->stride[2] + g->origin[2] + kx * g->dilation[2];
         for (int64_t i = 0; i < l->count; i++, x += g->stride[2]) {

@@ -3,17 +3,8 @@
  * prepare reads shapes and strides once and decides: which operand is loaded as vectors (the product may be computed as
  * C^T = B^T * A^T), what is packed, how the work is cut between threads. run only computes. Each element is summed in one
  * fixed order, so results do not depend on the number of threads. */
-#include "backends/cpu/cpu.h"
-#include "backends/cpu/kernels/types.h"
+#include "backends/cpu/kernels/tile_types.h"
 #include "backends/cpu/onednn.h"
-#include "backends/cpu/program.h"
-#include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* ---- one product, as gemm.h computes it -------------------------------------------------------------------------------- */
 
@@ -26,55 +17,22 @@ typedef struct gemm { /* sizes and strides, in elements */
     int64_t first_packed;            /* panels from here on are packed */
 } gemm;
 
-typedef struct gemm_data {
-    const void *a, *b, *add; /* add is D, NULL for none */
-    void *c, *packed_a, *packed_b;
-    int64_t c_row, c_col, add_row, add_col;
-    double alpha, beta;
-    dl_dtype type;               /* of C and D */
-    const cpu_program *epilogue; /* NULL: none */
-    const cpu_attrs *attrs;      /* its attributes */
-    int32_t *fault;              /* it failed if this is not 0; written atomically */
-} gemm_data;
-
 /* First row of strip s, first vector of panel p: even shares, so that no tile is much smaller than the others. */
 static inline int64_t gemm_strip(const gemm *g, int64_t s) { return g->m * s / g->strips; }
 static inline int64_t gemm_panel(const gemm *g, int64_t p) { return g->vectors * p / g->panels; }
-
-#if defined(__clang__)
-#define GEMM_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define GEMM_UNROLL _Pragma("GCC unroll 8")
-#endif
-#define GEMM_4_ROWS(F, V) F(1, V) F(2, V) F(3, V) F(4, V)
-#define GEMM_8_ROWS(F, V) GEMM_4_ROWS(F, V) F(5, V) F(6, V) F(7, V) F(8, V)
-#if defined(__AVX512F__)
-#define CPU_VECTOR 64
-#define GEMM_ROWS 8
-#define GEMM_VECTORS 3
-#define GEMM_EVERY_TILE(F) GEMM_8_ROWS(F, 1) GEMM_8_ROWS(F, 2) GEMM_8_ROWS(F, 3)
-#elif defined(__AVX2__)
-#define CPU_VECTOR 32
-#define GEMM_ROWS 4
-#define GEMM_VECTORS 3
-#define GEMM_EVERY_TILE(F) GEMM_4_ROWS(F, 1) GEMM_4_ROWS(F, 2) GEMM_4_ROWS(F, 3)
-#else
-#define CPU_VECTOR 16
-#define GEMM_ROWS 4
-#define GEMM_VECTORS 2
-#define GEMM_EVERY_TILE(F) GEMM_4_ROWS(F, 1) GEMM_4_ROWS(F, 2)
-#endif
 
 #define GEMM(name) CPU_PASTE(name, f32)
 #define GEMM_T float
 #define GEMM_BYTES 4
 #define GEMM_TYPE DL_F32
+#include "backends/cpu/kernels/tile.h"
 #include "backends/cpu/kernels/gemm.h"
 
 #define GEMM(name) CPU_PASTE(name, f64)
 #define GEMM_T double
 #define GEMM_BYTES 8
 #define GEMM_TYPE DL_F64
+#include "backends/cpu/kernels/tile.h"
 #include "backends/cpu/kernels/gemm.h"
 
 /* ---- integers: a plain loop that wraps around -------------------------------------------------------------------------- */
@@ -232,21 +190,17 @@ static void swap_operands(matmul_plan *p) {
     for (int32_t i = 0; i < p->batch_dims; i++) swap(&p->batch[i].stride[A], &p->batch[i].stride[B]);
 }
 
-static int is_floating(dl_dtype type) { return type <= DL_BF16; }
-static int is_half(dl_dtype type) { return type == DL_F16 || type == DL_BF16; }
-static int64_t lanes(dl_dtype type) { return CPU_VECTOR / (type == DL_F64 ? 8 : 4); }
-
 /* Must B be packed for tiles to run well? */
 static int must_pack_b(const gemm *g) {
     enum { cache = 512 << 10 };
-    if (is_half(g->type) || g->b_col != 1) return 1;
+    if (cpu_is_half(g->type) || g->b_col != 1) return 1;
     return g->m >= 64 && g->k * g->n * cpu_size(g->type) > cache;
 }
 
 /* Rough cycles of one product as it stands: vector multiplications, elements packed, elements stored against the grain. */
 static double cost(const matmul_plan *p) {
     const gemm *g = &p->g;
-    const double product = (double)g->m * (double)ceil_div(g->n, lanes(g->type)) * (double)g->k;
+    const double product = (double)g->m * (double)ceil_div(g->n, cpu_lanes(g->type)) * (double)g->k;
     return product + (must_pack_b(g) ? (double)g->k * (double)g->n : 0) + (p->d.c_col == 1 ? 0 : (double)g->m * (double)g->n);
 }
 
@@ -258,17 +212,17 @@ static void choose_orientation(matmul_plan *p) {
 
 static void choose_tiles(matmul_plan *p) {
     gemm *g = &p->g;
-    if (!is_floating(g->type)) {
+    if (!cpu_is_floating(g->type)) {
         g->strips = g->m, g->panels = g->vectors = g->first_packed = g->n;
         return;
     }
-    g->vectors = ceil_div(g->n, lanes(g->type));
+    g->vectors = ceil_div(g->n, cpu_lanes(g->type));
     g->panels = ceil_div(g->vectors, GEMM_VECTORS);
     g->strips = ceil_div(g->m, GEMM_ROWS);
-    g->first_packed = must_pack_b(g) ? 0 : g->n % lanes(g->type) != 0 ? g->panels - 1 : g->panels;
-    g->pack_a = is_half(g->type) || (g->a_row != 1 && g->a_col != 1);
+    g->first_packed = must_pack_b(g) ? 0 : g->n % cpu_lanes(g->type) != 0 ? g->panels - 1 : g->panels;
+    g->pack_a = cpu_is_half(g->type) || (g->a_row != 1 && g->a_col != 1);
     const uint64_t bytes = g->type == DL_F64 ? 8 : 4, line = 64;
-    const uint64_t width = (uint64_t)((g->vectors - gemm_panel(g, g->first_packed)) * lanes(g->type));
+    const uint64_t width = (uint64_t)((g->vectors - gemm_panel(g, g->first_packed)) * cpu_lanes(g->type));
     if (g->first_packed < g->panels) p->packed_b = ((uint64_t)g->k * width * bytes + line - 1) / line * line;
     if (g->pack_a) p->packed_a = ((uint64_t)(g->m * g->k) * bytes + line - 1) / line * line;
 }
@@ -410,19 +364,6 @@ static void destroy_plan(void *state) {
     cpu_host->mem(p, 0);
 }
 
-/* The epilogue as a map of the type it is computed in; refused for integers and where it needs more than one element. */
-static dl_status open_epilogue(const dl_prog *prog, dl_dtype type, cpu_program **out) {
-    const dl_dtype computed = is_half(type) ? DL_F32 : type;
-    if (!is_floating(type)) return DL_UNSUPPORTED;
-    const dl_status status = cpu_program_open(prog, out);
-    if (status != DL_OK) return status;
-    const cpu_program *p = *out;
-    if (p->n_in == 1 && p->in_type[0] == computed && p->out_type == computed && !p->uses_index) return DL_OK;
-    cpu_program_close(*out);
-    *out = NULL;
-    return DL_UNSUPPORTED;
-}
-
 /* o: A, B, C and, where there is one, D already expanded to C's rows and columns (stride 0). */
 static dl_status make_plan(const dl_frame *f, const operand o[OPERANDS], dl_plan *plan) {
     const dl_dtype type = o[C].tensor->type;
@@ -431,7 +372,7 @@ static dl_status make_plan(const dl_frame *f, const operand o[OPERANDS], dl_plan
     if (cpu_count(o[C].tensor) == 0) return DL_OK; /* nothing to compute: no state */
     cpu_program *epilogue = NULL;
     if (f->epilogue) {
-        const dl_status status = open_epilogue(f->epilogue, type, &epilogue);
+        const dl_status status = cpu_epilogue_open(f->epilogue, type, &epilogue);
         if (status != DL_OK) return status;
     }
     matmul_plan *p = (matmul_plan *)cpu_host->mem(NULL, sizeof *p);
@@ -461,7 +402,7 @@ static dl_status make_plan(const dl_frame *f, const operand o[OPERANDS], dl_plan
     plan->sharing = DL_PLAN_PER_SHAPE;
     choose_library(p, plan);
     if (p->library) return DL_OK;
-    if (is_floating(type)) choose_orientation(p);
+    if (cpu_is_floating(type)) choose_orientation(p);
     choose_tiles(p);
     choose_shares(p);
     plan->scratch_bytes = (p->packed_a + p->packed_b) * (uint64_t)p->batch_shares;

@@ -5,9 +5,10 @@
 enum { CONSTANT, REFLECT, REPLICATE, CIRCULAR, MODES };
 static const char *const modes[MODES] = {"constant", "reflect", "replicate", "circular"};
 
-enum { MOST_PAD = 1 << 30 };
+static const int64_t MOST_PAD = 1LL << 30, MOST_CROP = 1LL << 61;
 
-/* Can `pad` places be made before or behind a dimension of n elements? */
+/* Can `pad` places be made before or behind a dimension of n elements? What is cropped does not come round again: it does not
+ * count in n of CIRCULAR. */
 static int may_pad(int32_t mode, int64_t pad, int64_t n) {
     switch (mode) {
     case REFLECT: return pad <= 0 || pad < n;
@@ -19,7 +20,7 @@ static int may_pad(int32_t mode, int64_t pad, int64_t n) {
 
 /* s, the shape before padding, becomes the one after it. */
 static dl_status padded(const dl_frame *f, uint32_t k, int32_t mode, dl_shape *s) {
-    static const char *const limits[MODES] = {"", "less than its size", "nothing, since it is empty", "its size"};
+    static const char *const limits[MODES] = {"", "less than its size", "nothing, since it is empty", "what is left of it"};
     const dl_shape before = *s;
     const int64_t *pads;
     const int32_t n = attr_ints(f, k, &pads);
@@ -29,17 +30,18 @@ static dl_status padded(const dl_frame *f, uint32_t k, int32_t mode, dl_shape *s
     for (int32_t i = 0; i < n / 2; i++) {
         const int32_t d = s->ndim - 1 - i;
         const int64_t *pad = pads + 2 * i;
-        for (int side = 0; side < 2; side++) {
-            if (pad[side] > MOST_PAD || pad[side] < -(1LL << 62))
-                return dl_failf(DL_INVALID, "a pad of %lld is too large", (long long)pad[side]);
-            if (!may_pad(mode, pad[side], s->size[d]))
-                return dl_failf(DL_INVALID, "mode '%s' can add to dimension %d of %s at most %s, got %lld", modes[mode], (int)d,
-                                sizes_text(before.ndim, before.size).s, limits[mode], (long long)pad[side]);
-        }
-        if (s->size[d] < -pad[0] || s->size[d] + pad[0] < -pad[1])
+        if (pad[0] > MOST_PAD || pad[1] > MOST_PAD || pad[0] < -MOST_CROP || pad[1] < -MOST_CROP)
+            return dl_failf(DL_INVALID, "the pads %lld and %lld are too large", (long long)pad[0], (long long)pad[1]);
+        const int64_t size = s->size[d] + pad[0] + pad[1];
+        if (size < 0 || (mode != CONSTANT && (s->size[d] < -pad[0] || s->size[d] < -pad[1])))
             return dl_failf(DL_INVALID, "the pads %lld and %lld remove more than dimension %d of %s has", (long long)pad[0],
                             (long long)pad[1], (int)d, sizes_text(before.ndim, before.size).s);
-        s->size[d] += pad[0] + pad[1];
+        const int64_t whole = s->size[d], cropped = whole + (pad[0] < 0 ? pad[0] : 0) + (pad[1] < 0 ? pad[1] : 0);
+        for (int side = 0; side < 2; side++)
+            if (!may_pad(mode, pad[side], mode == CIRCULAR ? cropped : whole))
+                return dl_failf(DL_INVALID, "mode '%s' can add to dimension %d of %s at most %s, got %lld", modes[mode], (int)d,
+                                sizes_text(before.ndim, before.size).s, limits[mode], (long long)pad[side]);
+        s->size[d] = size;
     }
     return DL_OK;
 }

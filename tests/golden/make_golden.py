@@ -4,6 +4,7 @@
 Needs PyTorch (the files here were made with 2.0.1 on the CPU); the tests themselves read only the files.
 """
 import os
+import sys
 import torch
 from torch.nn import functional as F
 
@@ -31,7 +32,8 @@ def lua(value, indent=0):
 def write(name, what, rows):
     with open(os.path.join(HERE, name), 'w') as f:
         f.write(f'-- {name}: {what}, computed by PyTorch {torch.__version__.split("+")[0]} in float64.\n'
-                '-- Made by make_golden.py; not edited by hand.\n-- luacheck: no max line length\nreturn {\n')
+                f'-- Made by {os.path.basename(sys.argv[0])}; not edited by hand.\n'
+                '-- luacheck: no max line length\nreturn {\n')
         for row in rows:
             f.write('    ' + lua(row, 4) + ',\n')
         f.write('}\n')
@@ -177,6 +179,7 @@ def normalisation():
     write('norm.lua', 'a training step, running statistics after two, an evaluation', rows)
 
 
-losses()
-optimizers()
-normalisation()
+if __name__ == '__main__':
+    losses()
+    optimizers()
+    normalisation()

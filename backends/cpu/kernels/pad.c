@@ -13,17 +13,6 @@ static pad_mode mode_of(const char *name) {
     return name[0] == 'c' ? name[1] == 'o' ? CONSTANT : CIRCULAR : name[2] == 'f' ? REFLECT : REPLICATE;
 }
 
-/* The place among n that the padded place `at`, counted from the first unpadded one, shows; -1: none. */
-static int64_t source(pad_mode mode, int64_t at, int64_t n) {
-    if (at >= 0 && at < n) return at;
-    switch (mode) {
-    case REFLECT: return at < 0 ? -at : 2 * (n - 1) - at;
-    case REPLICATE: return at < 0 ? 0 : n - 1;
-    case CIRCULAR: return at < 0 ? at + n : at - n;
-    default: return -1;
-    }
-}
-
 typedef struct pad_dim {
     int64_t size, padded, before; /* places without pads, with them; pads in front */
     int64_t stride, padded_stride;
@@ -31,6 +20,21 @@ typedef struct pad_dim {
     int64_t *first;  /* [size + 2], backward only: place i became the padded places[first[i]] to places[first[i + 1] - 1] */
     int64_t *places;
 } pad_dim;
+
+/* The place that a padded place shows; -1: none. */
+static int64_t source(pad_mode mode, const pad_dim *dim, int64_t padded) {
+    const int64_t at = padded - dim->before, n = dim->size, after = dim->padded - dim->before - n;
+    if (at >= 0 && at < n) return at;
+    switch (mode) {
+    case REFLECT: return at < 0 ? -at : 2 * (n - 1) - at;
+    case REPLICATE: return at < 0 ? 0 : n - 1;
+    case CIRCULAR: {
+        const int64_t first = dim->before < 0 ? -dim->before : 0, period = n - first + (after < 0 ? after : 0);
+        return at < first ? at + period : at - period;
+    }
+    default: return -1;
+    }
+}
 
 typedef struct pad_job {
     int32_t ndim; /* at least 1 */
@@ -94,7 +98,7 @@ static int64_t *make_tables(pad_job *j, pad_mode mode, int backward) {
         pad_dim *dim = &j->dim[d];
         dim->source = at;
         at += dim->padded;
-        for (int64_t i = 0; i < dim->padded; i++) dim->source[i] = source(mode, i - dim->before, dim->size);
+        for (int64_t i = 0; i < dim->padded; i++) dim->source[i] = source(mode, dim, i);
         if (!backward) continue;
         dim->first = at;
         at += dim->size + 2;

@@ -122,6 +122,19 @@ dl_status infer_index_add(dl_frame *f) {
     return out_like(f, 0, x);
 }
 
+dl_status infer_index_select_backward(dl_frame *f) {
+    const dl_tensor *grad = f->in[0], *index = f->in[1];
+    const int64_t size = attr_int(f, 1), n = count_of(index->ndim, index->shape);
+    int32_t dim;
+    DL_TRY(slice_index(f, &dim));
+    if (size < 0) return dl_failf(DL_INVALID, "a size cannot be negative: %lld", (long long)size);
+    dl_shape s = shape_of(grad);
+    if (n != (s.ndim ? s.size[dim] : 1) || (s.ndim == 0 && size != 1))
+        return dl_failf(DL_INVALID, "expected a slice of grad %s for each of %lld indices", shape_text(grad).s, (long long)n);
+    if (s.ndim) s.size[dim] = size;
+    return out_shape(f, 0, grad->type, &s);
+}
+
 dl_status infer_index_fill(dl_frame *f) {
     int32_t dim;
     DL_TRY(slice_index(f, &dim));
@@ -129,8 +142,17 @@ dl_status infer_index_fill(dl_frame *f) {
 }
 
 dl_status grad_index_select(dl_graph *g, const dl_frame *f) {
-    dl_value in[] = {e_zeros_like(g, f->in[0]), dl_graph_in(g, 1), dl_graph_grad(g, 0)};
-    dl_graph_returns(g, 0, with_dim(g, f, "index_add", in, 3));
+    const dl_tensor *x = f->in[0];
+    const int32_t dim = dim_of(f);
+    dl_graph_returns(g, 0,
+                     emit2(g, "index_select_backward", dl_graph_grad(g, 0), dl_graph_in(g, 1),
+                           ATTRS(DL_INT(dim), DL_INT(x->ndim ? x->shape[dim] : 1))));
+    return dl_graph_status(g);
+}
+
+dl_status grad_index_select_backward(dl_graph *g, const dl_frame *f) {
+    dl_value in[] = {dl_graph_grad(g, 0), dl_graph_in(g, 1)};
+    dl_graph_returns(g, 0, with_dim(g, f, "index_select", in, 2));
     return dl_graph_status(g);
 }
 

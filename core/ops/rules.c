@@ -1,12 +1,23 @@
 /* rules.c - see rules.h. */
 #include "core/ops/rules.h"
 #include <stdio.h>
+#include <string.h>
 
 dl_status rule_dtype(const dl_frame *f, uint32_t k, dl_dtype otherwise, dl_dtype *out) {
     int64_t type = k < f->n_attr && f->attr[k].kind != DL_ATTR_NONE ? attr_int(f, k) : -1;
     if (type < -1 || type >= DL_DTYPE_COUNT) return dl_failf(DL_INVALID, "there is no dtype number %lld", (long long)type);
     *out = type == -1 ? otherwise : (dl_dtype)type;
     return DL_OK;
+}
+
+dl_status rule_choice(const dl_frame *f, uint32_t k, const char *what, const char *const *names, int32_t n, int32_t *out) {
+    char all[160];
+    size_t at = 0;
+    for (*out = 0; *out < n; ++*out)
+        if (strcmp(f->attr[k].v.s, names[*out]) == 0) return DL_OK;
+    for (int32_t i = 0; i < n && at < sizeof all; i++)
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s'%s'", i == 0 ? "" : i == n - 1 ? " or " : ", ", names[i]);
+    return dl_failf(DL_INVALID, "expected the %s %s, got '%s'", what, all, f->attr[k].v.s);
 }
 
 dl_status rule_floating(const dl_tensor *t) {

@@ -29,6 +29,8 @@ static inline int32_t attr_ints(const dl_frame *f, uint32_t k, const int64_t **v
     *values = a->kind == DL_ATTR_INTS ? a->v.iv : NULL;
     return a->kind == DL_ATTR_INTS ? a->n : 0;
 }
+/* A string attribute, one of n names; *out is its number. DL_INVALID lists them. */
+dl_status rule_choice(const dl_frame *, uint32_t k, const char *what, const char *const *names, int32_t n, int32_t *out);
 /* A dtype attribute: -1 gives `otherwise`. */
 dl_status rule_dtype(const dl_frame *, uint32_t k, dl_dtype otherwise, dl_dtype *out);
 

@@ -1,6 +1,7 @@
-/* scan.c - running sums and products. */
+/* scan.c - running sums, products, extremes and sums of exponentials. */
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
+#include <math.h>
 
 dl_status infer_cumsum(dl_frame *f) {
     const dl_tensor *x = f->in[0];
@@ -36,5 +37,45 @@ dl_status grad_cumprod(dl_graph *g, const dl_frame *f) {
     dl_value elsewhere = e_div(g, cumsum_back(g, e_mul(g, grad, dl_graph_out(g, 0)), dim), e_fill(g, x, is_zero, 1));
     dl_value behind = e_fill(g, at_zero, emit1(g, "logical_not", first_zero, NO_ATTRS), 0);
     dl_graph_returns(g, 0, e_where(g, before, elsewhere, behind));
+    return dl_graph_status(g);
+}
+
+dl_status infer_cummax(dl_frame *f) {
+    const dl_tensor *x = f->in[0];
+    int32_t dim;
+    DL_TRY(rule_dim(attr_int(f, 0), x->ndim, &dim));
+    DL_TRY(out_like(f, 0, x));
+    return dl_set_out(f, 1, DL_I64, x->ndim, x->shape);
+}
+
+dl_status grad_cummax(dl_graph *g, const dl_frame *f) {
+    if (dl_graph_grad(g, 0) == DL_NO_VALUE) return DL_OK;
+    dl_value in[] = {e_zeros_like(g, f->in[0]), dl_graph_out(g, 1), dl_graph_grad(g, 0)};
+    dl_graph_returns(g, 0, dl_emit(g, "scatter_add", in, 3, f->attr, 1));
+    return dl_graph_status(g);
+}
+
+dl_status infer_logcumsumexp(dl_frame *f) {
+    DL_TRY(rule_floating(f->in[0]));
+    return infer_cumsum(f);
+}
+
+/* exp(x_j) times the sum over i >= j of exp(log(weight_i) - out_i), for weights that are not negative. */
+static dl_value exponentials_back(dl_graph *g, dl_value x, dl_value weight, dl_value out, int32_t dim) {
+    dl_value none = emit1(g, "le_scalar", weight, ATTRS(DL_FLOAT(0)));
+    dl_value logs = e_sub(g, e_log(g, e_fill(g, weight, none, 1)), out);
+    logs = e_fill(g, logs, none, -INFINITY);
+    return e_exp(g, e_add(g, x, e_flip(g, emit1(g, "logcumsumexp", e_flip(g, logs, dim), ATTRS(DL_INT(dim))), dim)));
+}
+
+/* Towards x_j: the sum over i >= j of g_i exp(x_j - out_i), in logarithms, so that no term overflows by itself; positive and
+ * negative g_i apart. Where out is -inf so is every x_j that counts there, and the term is 0. */
+dl_status grad_logcumsumexp(dl_graph *g, const dl_frame *f) {
+    int32_t dim;
+    DL_TRY(rule_dim(attr_int(f, 0), f->in[0]->ndim, &dim));
+    dl_value x = dl_graph_in(g, 0), out = dl_graph_out(g, 0), grad = dl_graph_grad(g, 0);
+    out = e_fill(g, out, e_equals(g, out, -INFINITY), 0);
+    dl_value plus = exponentials_back(g, x, grad, out, dim), minus = exponentials_back(g, x, e_scale(g, grad, -1), out, dim);
+    dl_graph_returns(g, 0, e_sub(g, plus, minus));
     return dl_graph_status(g);
 }

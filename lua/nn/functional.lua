@@ -46,3 +46,8 @@ F.binaryCrossEntropy, F.binaryCrossEntropyWithLogits = loss 'BCECriterion', loss
 
 --- F.oneHot(labels, classes): labels 1..classes as rows of 0 and 1.
 function F.oneHot(labels, classes) return ops.one_hot(ops.sub_scalar(labels, 1), classes) end
+
+-- Padding and resampling: the functions behind those modules.
+for _, part in ipairs {'nn.padding', 'nn.resample'} do
+    for name, f in pairs(require(part)) do F[name] = f end
+end

@@ -170,6 +170,11 @@ for _, name in ipairs {'cumsum', 'cumprod'} do
     end))
 end
 
+define('logcumsumexp', result.first(function(x, d)
+    x = floating(tensor.expect(x, 'logcumsumexp', 1))
+    return ops.logcumsumexp(x, dimension(x, d or 1, 'logcumsumexp'))
+end))
+
 define('trace', function(x)
     if dim(tensor.expect(x, 'trace', 1)) ~= 2 then fail('trace: a matrix is expected, not %d dimensions', dim(x)) end
     return scalar(ops.sum(ops.diagonal(x), all, false))

@@ -1,5 +1,5 @@
--- sort.lua: sort, topk, kthvalue, median and mode in Torch7's forms: along the last dimension unless one is given, values and
--- indices (from 1) as results; with two tensors in front, into those.
+-- sort.lua: sort, topk, kthvalue, median, mode, cummax and cummin in Torch7's forms: along the last dimension (cummax and
+-- cummin the first) unless one is given, values and indices (from 1) as results; with two tensors in front, into those.
 local base = require 'dlrun.ffi'
 local class = require 'torch.class'
 local ops = require 'torch.ops'
@@ -81,6 +81,11 @@ for _, name in ipairs {'median', 'mode'} do
         d, keepdim = kept(d, given, name)
         return ops[name](x, dimension(x, d, name), keepdim)
     end)
+end
+
+-- x:cummax([d = 1]), x:cummin([d = 1]): the running extreme and where it is, of equal ones the last.
+for _, name in ipairs {'cummax', 'cummin'} do
+    define(name, function(x, d) return ops[name](x, dimension(x, d or 1, name)) end)
 end
 
 return M

@@ -100,8 +100,16 @@ static void make_tensor(cursor *c, dl_tensor *t, uint64_t *state) {
     dl_tensor_clear(&values);
 }
 
-static void make_attr(cursor *c, dl_attr *a, int64_t *ints) {
+static void make_attr(cursor *c, dl_attr *a, int64_t *ints, char *word) {
     if (accept(c, '_')) return;
+    if (accept(c, '\'')) {
+        *a = (dl_attr){.kind = DL_ATTR_STRING, .v.s = word};
+        for (size_t n = 0; !accept(c, '\''); word[n] = 0) {
+            assert_true(*c->at && n + 1 < OPS_WORD);
+            word[n++] = *c->at++;
+        }
+        return;
+    }
     if (accept(c, '[')) {
         *a = (dl_attr){.kind = DL_ATTR_INTS, .v.iv = ints};
         while (!accept(c, ']')) {
@@ -132,7 +140,7 @@ void ops_make(ops_call *call, const char *op, const char *in, const char *attr, 
     }
     for (cursor c = {attr, attr}; more(&c); call->n_attr++) {
         assert_true(call->n_attr < OPS_ATTRS);
-        make_attr(&c, &call->attr[call->n_attr], call->ints[call->n_attr]);
+        make_attr(&c, &call->attr[call->n_attr], call->ints[call->n_attr], call->words[call->n_attr]);
     }
 }
 

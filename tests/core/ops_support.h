@@ -6,12 +6,12 @@
  * uint8, b bool; integers draw whole numbers) i:4@0:5     int64 of shape (4), values 0..4 2,3@0.1:3   float64 in 0.1..3 2,3^
  * the same shape, seen through a transposition of the last two dimensions
  *     -           an absent optional
- * Attributes likewise: 3   0.5   [1,-1]   []   _ (the default). */
+ * Attributes likewise: 3   0.5   [1,-1]   []   'reflect'   _ (the default). */
 #ifndef OPS_SUPPORT_H
 #define OPS_SUPPORT_H
 #include "dlrun/dlrun.h"
 
-enum { OPS_TENSORS = 12, OPS_ATTRS = 12, OPS_OUTS = 4, OPS_LIST = 12 };
+enum { OPS_TENSORS = 12, OPS_ATTRS = 12, OPS_OUTS = 4, OPS_LIST = 12, OPS_WORD = 16 };
 
 typedef struct ops_call {
     int32_t op, n_in, n_attr, n_out;
@@ -20,6 +20,7 @@ typedef struct ops_call {
     const dl_tensor *in[OPS_TENSORS];
     dl_attr attr[OPS_ATTRS];
     int64_t ints[OPS_ATTRS][OPS_LIST];
+    char words[OPS_ATTRS][OPS_WORD];
     dl_tensor results[OPS_OUTS];
     dl_tensor *out[OPS_OUTS];
 } ops_call;

@@ -148,6 +148,35 @@ static void test_embedding(void **state) {
     for (int k = 0; k < 2; k++) dl_tensor_clear(&y[k]), dl_tensor_clear(&sums[k]);
 }
 
+/* The gradient of index_select into any layout: zeros where no index leads. */
+static void test_select_backward(void **state) {
+    (void)state;
+    for (int round = 0; round < 400; round++) {
+        problem p = random_problem();
+        const int64_t n = p.ndim ? cells_below(&rng, 8) : 1;
+        int64_t shape[4], place[4] = {0};
+        memcpy(shape, p.shape, sizeof shape);
+        if (p.ndim) shape[p.dim] = n;
+        dl_tensor grad, index, y, expected;
+        cells_random(&grad, p.type, p.ndim, shape, &rng);
+        random_indices(&index, 1, &n, p.ndim ? p.shape[p.dim] : 1);
+        cells_make(&y, p.type, p.ndim, p.shape, &rng);
+        cells_make(&expected, p.type, p.ndim, p.shape, NULL);
+        for (int64_t i = 0; i < dl_tensor_count(&y); i++) cells_set(&y, i, 1);
+        if (dl_tensor_count(&grad)) do {
+                const int64_t to = moved(p.ndim, p.shape, place, p.dim, (int64_t)cells_get(&index, p.ndim ? place[p.dim] : 0));
+                const double sum = cells_get(&expected, to) + cells_get(&grad, cells_number(p.ndim, shape, place));
+                cells_set(&expected, to, sum);
+            } while (cells_next(p.ndim, shape, place));
+        const dl_tensor *in[] = {&grad, &index};
+        const dl_attr attr[] = {p.attr[0], A_INT(p.ndim ? p.shape[p.dim] : 1)};
+        cells_call("index_select_backward", in, 2, &y, 1, attr, 2);
+        cells_check_gaps(&y);
+        cells_same_bits(&y, &expected);
+        dl_tensor_clear(&grad), dl_tensor_clear(&index), dl_tensor_clear(&y), dl_tensor_clear(&expected);
+    }
+}
+
 static void test_masks(void **state) {
     (void)state;
     for (int round = 0; round < 600; round++) {
@@ -269,9 +298,10 @@ static void test_short_source(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gather),    cmocka_unit_test(test_scatter),     cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_embedding), cmocka_unit_test(test_masks),       cmocka_unit_test(test_nonzero_values),
-        cmocka_unit_test(test_one_hot),   cmocka_unit_test(test_bad_indices), cmocka_unit_test(test_short_source),
+        cmocka_unit_test(test_gather),         cmocka_unit_test(test_scatter),         cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_embedding),      cmocka_unit_test(test_select_backward), cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_nonzero_values), cmocka_unit_test(test_one_hot),         cmocka_unit_test(test_bad_indices),
+        cmocka_unit_test(test_short_source),
     };
     if (dl_init() != DL_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

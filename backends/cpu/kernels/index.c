@@ -1,4 +1,5 @@
-/* index.c - moving elements by index: gather, index_select, scatter, scatter_add, index_add, index_copy, index_fill, one_hot.
+/* index.c - moving elements by index: gather, index_select and its backward op, scatter, scatter_add, index_add, index_copy,
+ * index_fill, one_hot.
  *
  * The slice ops are the element ops with an index expanded over the other dimensions (stride 0). Every index is checked before
  * anything is written. Where indices may repeat, one thread takes all of a line along the dimension, in order: the last write
@@ -201,13 +202,19 @@ static void put_lines(void *context, int64_t begin, int64_t end) {
     }
 }
 
-/* Copies x to out, then puts src there at index; shape: the index space. */
-static dl_status put(const dl_frame *f, operand index, operand src, const int64_t *shape, put_fn *const by_type[]) {
-    const dl_tensor *x = f->in[0], *out = f->out[0];
+/* Puts src at index into out, which is a copy of x, or zeros without one. shape: the index space. */
+static dl_status put(const dl_frame *f, const dl_tensor *x, operand index, operand src, const int64_t *shape,
+                     put_fn *const by_type[]) {
+    static const int64_t zero_strides[DL_MAX_DIMS];
+    static const uint64_t zero;
+    const dl_tensor *out = f->out[0];
     const int32_t dim = dim_of(f);
-    const dl_status status = check_indices(f->in[1], x->ndim ? x->shape[dim] : 1);
+    const dl_status status = check_indices(f->in[1], out->ndim ? out->shape[dim] : 1);
     if (status != DL_OK) return status;
-    cpu_copy_tensor(out, x);
+    if (x)
+        cpu_copy_tensor(out, x);
+    else
+        cpu_copy(out->ndim, out->shape, cpu_data(out), out->type, out->strides, &zero, out->type, zero_strides);
     put_job j = {.to = operand_of(out), .index = index, .src = src, .put = by_type[out->type]};
     j.length = out->ndim ? shape[dim] : cpu_count(f->in[1]);
     j.along = out->ndim ? out->strides[dim] : 1;
@@ -225,19 +232,24 @@ static dl_status put(const dl_frame *f, operand index, operand src, const int64_
 
 static dl_status run_scatter(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return put(f, operand_of(f->in[1]), operand_of(f->in[2]), f->in[1]->shape, setters);
+    return put(f, f->in[0], operand_of(f->in[1]), operand_of(f->in[2]), f->in[1]->shape, setters);
 }
 static dl_status run_scatter_add(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return put(f, operand_of(f->in[1]), operand_of(f->in[2]), f->in[1]->shape, adders);
+    return put(f, f->in[0], operand_of(f->in[1]), operand_of(f->in[2]), f->in[1]->shape, adders);
 }
 static dl_status run_index_copy(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return put(f, slices_of(f->in[1], dim_of(f)), operand_of(f->in[2]), f->in[2]->shape, setters);
+    return put(f, f->in[0], slices_of(f->in[1], dim_of(f)), operand_of(f->in[2]), f->in[2]->shape, setters);
 }
 static dl_status run_index_add(const dl_frame *f, const dl_plan *plan) {
     (void)plan;
-    return put(f, slices_of(f->in[1], dim_of(f)), operand_of(f->in[2]), f->in[2]->shape, adders);
+    return put(f, f->in[0], slices_of(f->in[1], dim_of(f)), operand_of(f->in[2]), f->in[2]->shape, adders);
+}
+
+static dl_status run_index_select_backward(const dl_frame *f, const dl_plan *plan) {
+    (void)plan;
+    return put(f, NULL, slices_of(f->in[1], dim_of(f)), operand_of(f->in[0]), f->in[0]->shape, adders);
 }
 
 static dl_status run_index_fill(const dl_frame *f, const dl_plan *plan) {
@@ -249,7 +261,7 @@ static dl_status run_index_fill(const dl_frame *f, const dl_plan *plan) {
     for (int32_t d = 0; d < x->ndim; d++) shape[d] = d == dim ? cpu_count(f->in[1]) : x->shape[d];
     cpu_row_write(x->type, &element, 1, 1, CPU_LANE_F64, &f->attr[1].v.f);
     const operand value = {(char *)&element, x->type, cpu_size(x->type), {0}};
-    return put(f, slices_of(f->in[1], dim), value, shape, setters);
+    return put(f, x, slices_of(f->in[1], dim), value, shape, setters);
 }
 
 /* ---- one_hot -------------------------------------------------------------------------------------------------------- */
@@ -280,10 +292,15 @@ static dl_status run_one_hot(const dl_frame *f, const dl_plan *plan) {
 
 dl_status CPU_ISA(register_index)(void) {
     static const dl_kernel kernels[] = {
-        CPU_KERNEL("gather", NULL, run_gather),         CPU_KERNEL("index_select", NULL, run_index_select),
-        CPU_KERNEL("scatter", NULL, run_scatter),       CPU_KERNEL("scatter_add", NULL, run_scatter_add),
-        CPU_KERNEL("index_copy", NULL, run_index_copy), CPU_KERNEL("index_add", NULL, run_index_add),
-        CPU_KERNEL("index_fill", NULL, run_index_fill), CPU_KERNEL("one_hot", NULL, run_one_hot),
+        CPU_KERNEL("gather", NULL, run_gather),
+        CPU_KERNEL("index_select", NULL, run_index_select),
+        CPU_KERNEL("scatter", NULL, run_scatter),
+        CPU_KERNEL("scatter_add", NULL, run_scatter_add),
+        CPU_KERNEL("index_copy", NULL, run_index_copy),
+        CPU_KERNEL("index_add", NULL, run_index_add),
+        CPU_KERNEL("index_fill", NULL, run_index_fill),
+        CPU_KERNEL("one_hot", NULL, run_one_hot),
+        CPU_KERNEL("index_select_backward", NULL, run_index_select_backward),
     };
     return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);
 }

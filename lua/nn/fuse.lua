@@ -2,6 +2,7 @@
 -- and the pointwise modules behind it.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
+local ops = require 'torch.ops'
 local raw = require 'torch.raw'
 local path = require 'nn.path'
 
@@ -11,8 +12,6 @@ local M = {}
 local MAX_CHAIN, MAX_ATTRS = 4, 16
 local chain = ffi.new('dl_epilogue[?]', MAX_CHAIN)
 local attrs = ffi.new('dl_attr[?]', MAX_ATTRS)
-local ins = ffi.new 'const dl_tensor *[4]'
-local outs = ffi.new 'dl_tensor *[1]'
 
 -- Puts module's pointwise op (a method pointwise() returning the op's name and an array of scalar attributes) into the
 -- chain.
@@ -32,8 +31,13 @@ local function follower(module, n, used)
     return used + count
 end
 
+local function call(n, op, ...)
+    if op then return ops.fused[op](chain, n, ...) end
+end
+
 -- Calls modules[first] fused with those behind it. Returns the result and the last module's number; nothing if there is
--- nothing to fuse. A module offers itself by fusedInputs(x), which returns an op's name and its tensors.
+-- nothing to fuse. A module offers itself by fusedInputs(x), which returns an op's name and its arguments, or nothing where x
+-- wants more than the op.
 function M.call(modules, first, input)
     local head = modules[first]
     local offer = head.fusedInputs
@@ -47,13 +51,8 @@ function M.call(modules, first, input)
     if n == 0 then return nil end
     local depth = path.enter(head)
     head:_decide()
-    local op, a, b, c = offer(head, input)
-    ins[0], ins[1], ins[2] = a._t, b._t, c and c._t or nil
-    local result = raw.new()
-    outs[0] = result._t
-    base.check(C.dl_call_fused(C.dl_op_find(op), ins, 3, outs, 1, nil, 0, chain, n))
-    raw.pressed()
-    return path.leave(depth, result, first + n)
+    local result = call(n, offer(head, input))
+    return path.leave(depth, result, result and first + n)
 end
 
 return M

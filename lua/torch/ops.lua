@@ -2,6 +2,7 @@
 --
 --   ops.matmul(a, b)              new tensors, one for each output
 --   ops.into.matmul(out, a, b)    writes the tensors given first, returns the first
+--   ops.fused.linear(chain, n, x, weight, bias)      new tensors, with a chain of n dl_epilogue on the first
 --
 -- Semantics are the library's: dimensions from 0, PyTorch's broadcasting and promotion. Arguments stand in the signature's
 -- order: tensors (nil where optional), Lua arrays of tensors, numbers, booleans, strings, Lua arrays of integers, dtype
@@ -172,15 +173,15 @@ local function inputCode(op)
     return table.concat(code), #lists > 0 and 'n' or tostring(single)
 end
 
--- The parameter list: results that are given, then the arguments in the signature's order.
-local function parameters(op, results)
-    local list = {unpack(results)}
+-- The parameter list: what stands ahead, then the arguments in the signature's order.
+local function parameters(op, ahead)
+    local list = {unpack(ahead)}
     for _, variable in ipairs(op.variables) do list[#list + 1] = variable end
     return table.concat(list, ', ')
 end
 
 local prologue = [[
-local NAME, ID, C, call, new, isTensor, badTensor, failed, pressed, reserve, s = ...
+local NAME, ID, C, call, callFused, new, isTensor, badTensor, failed, pressed, reserve, s = ...
 local setScalar, setInts, setString, isNumber, badNumber = s.setScalar, s.setInts, s.setString, s.isNumber, s.badNumber
 local NONE, INT, FLOAT = C.DL_ATTR_NONE, C.DL_ATTR_INT, C.DL_ATTR_FLOAT
 local attr, kind, int, float, outs, ins, bell = s.attr, s.kind, s.int, s.float, s.outs, s.ins, C.dl_memory_pressure()
@@ -188,9 +189,16 @@ local self
 self = function(%s)
 ]]
 
--- Source of the function; into: the outputs are given.
-local function source(op, into)
-    local results, body = {}, {}
+-- The three forms of an op's function: what stands before its arguments, and how it calls the library.
+local forms = {
+    new = {ahead = {}, call = 'call(ID, ins, %s, outs, %d, attr, %d)'},
+    into = {call = 'call(ID, ins, %s, outs, %d, attr, %d)'}, -- ahead: the results
+    fused = {ahead = {'chain', 'links'}, call = 'callFused(ID, ins, %s, outs, %d, attr, %d, chain, links)'},
+}
+
+-- Source of the function.
+local function source(op, form)
+    local results, body, into = {}, {}, form == forms.into
     for k = 1, op.outputs do results[k] = 'r' .. k end
     for k = 1, op.outputs do
         if not into then body[#body + 1] = ('local r%d = new()\n'):format(k) end
@@ -200,35 +208,37 @@ local function source(op, into)
     body[#body + 1] = inputs
     for k = 1, op.outputs do body[#body + 1] = ('outs[%d] = r%d._t\n'):format(k - 1, k) end
     for k, attribute in ipairs(op.attributes) do body[#body + 1] = attributeCode(k - 1, attribute) end
-    local list = parameters(op, into and results or {})
-    body[#body + 1] = ('local status = call(ID, ins, %s, outs, %d, attr, %d)\n'):format(n, op.outputs, #op.attributes)
+    local list = parameters(op, form.ahead or results)
+    body[#body + 1] = ('local status = ' .. form.call .. '\n'):format(n, op.outputs, #op.attributes)
     body[#body + 1] = ('if status ~= 0 then return failed(status, self%s) end\n'):format(list == '' and '' or ', ' .. list)
     body[#body + 1] = 'if bell[0] ~= 0 then pressed() end\n'
     body[#body + 1] = ('return %s\n'):format(into and (results[1] or '') or table.concat(results, ', '))
     return prologue:format(list) .. table.concat(body) .. 'end\nreturn self'
 end
 
-local call = C.dl_call
+local call, callFused = C.dl_call, C.dl_call_fused
 
-local function build(name, into)
+local function build(name, form)
     local id = C.dl_op_find(name)
     if id < 0 then return nil end
     local info = ffi.new 'dl_op_info'
     base.check(C.dl_op_get(id, info))
     local op = parse(info)
-    local chunk = assert(loadstring(source(op, into), '=dlrun:' .. name))
-    return chunk((name:gsub('_', ' ')), id, C, call, newTensor, isTensor, badTensor, failed, raw.pressed, reserve, scratch)
+    local chunk = assert(loadstring(source(op, form), '=dlrun:' .. name))
+    return chunk((name:gsub('_', ' ')), id, C, call, callFused, newTensor, isTensor, badTensor, failed, raw.pressed, reserve,
+        scratch)
 end
 
-local function lazy(into)
+local function lazy(form)
     return setmetatable({}, {__index = function(t, name)
-        local f = build(name, into)
+        local f = build(name, form)
         if not f then base.fail("there is no op '%s'", tostring(name)) end
         rawset(t, name, f)
         return f
     end})
 end
 
-local M = lazy(false)
-M.into = lazy(true)
+local M = lazy(forms.new)
+M.into = lazy(forms.into)
+M.fused = lazy(forms.fused)
 return M

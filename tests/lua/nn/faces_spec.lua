@@ -20,6 +20,48 @@ end
 local rows = {
     ['nn.Linear(3, 4)'] = {function() return nn.Linear(3, 4) end, x(3), x(5, 3), x(2, 2, 3)},
     ['nn.Linear(3, 4, false)'] = {function() return nn.Linear(3, 4, false) end, x(3), x(5, 3)},
+    ['nn.SpatialConvolution(2, 3, 3, 2)'] = {
+        function() return nn.SpatialConvolution(2, 3, 3, 2) end, x(2, 4, 5), x(2, 2, 4, 5)},
+    ['nn.SpatialConvolution(2, 3, 2, 3, 2, 1, 1, 2):noBias()'] = {
+        function() return nn.SpatialConvolution(2, 3, 2, 3, 2, 1, 1, 2):noBias() end, x(2, 2, 4, 5)},
+    ['nn.SpatialConvolutionMM(2, 3, 3, 2)'] = {
+        function() return nn.SpatialConvolutionMM(2, 3, 3, 2) end, x(2, 4, 5), x(2, 2, 4, 5)},
+    ['nn.SpatialDilatedConvolution(2, 3, 2, 2, 1, 2, 1, 1, 2, 3)'] = {
+        function() return nn.SpatialDilatedConvolution(2, 3, 2, 2, 1, 2, 1, 1, 2, 3) end, x(2, 2, 4, 5)},
+    ['nn.SpatialFullConvolution(2, 3, 3, 2, 2, 3, 1, 0, 1, 2)'] = {
+        function() return nn.SpatialFullConvolution(2, 3, 3, 2, 2, 3, 1, 0, 1, 2) end, x(2, 2, 3), x(2, 2, 2, 3)},
+    ['nn.SpatialFullConvolution(2, 3, 3, 3, 2, 2) {x, target}'] = {
+        function() return nn.SpatialFullConvolution(2, 3, 3, 3, 2, 2) end, {x(2, 2, 2, 3), x(2, 1, 6, 8)}},
+    ['nn.SpatialDepthWiseConvolution(2, 3, 2, 2)'] = {
+        function() return nn.SpatialDepthWiseConvolution(2, 3, 2, 2) end, x(2, 2, 3, 4)},
+    ['nn.SpatialDepthWiseConvolution(2, 3, 2, 2):noBias()'] = {
+        function() return nn.SpatialDepthWiseConvolution(2, 3, 2, 2):noBias() end, x(2, 3, 4)},
+    ['nn.SpatialConvolutionLocal(2, 3, 4, 3, 2, 2)'] = {
+        function() return nn.SpatialConvolutionLocal(2, 3, 4, 3, 2, 2) end, x(2, 3, 4), x(2, 2, 3, 4)},
+    ['nn.SpatialConvolutionMap'] = {
+        function() return nn.SpatialConvolutionMap(torch.Tensor {{1, 1}, {2, 1}, {2, 3}}, 2, 2) end, x(2, 2, 3, 4)},
+    ['nn.SpatialFullConvolutionMap'] = {
+        function() return nn.SpatialFullConvolutionMap(torch.Tensor {{1, 1}, {2, 1}, {2, 3}}, 2, 2) end, x(2, 2, 3, 4)},
+    ['nn.VolumetricConvolution(2, 2, 2, 2, 1)'] = {
+        function() return nn.VolumetricConvolution(2, 2, 2, 2, 1) end, x(2, 2, 3, 2), x(2, 2, 2, 3, 2)},
+    ['nn.VolumetricDilatedConvolution'] = {
+        function() return nn.VolumetricDilatedConvolution(2, 2, 2, 1, 2, 1, 1, 1, 0, 0, 1, 2, 1, 1) end, x(1, 2, 3, 2, 2)},
+    ['nn.VolumetricFullConvolution(2, 2, 2, 2, 1, 2, 1, 1)'] = {
+        function() return nn.VolumetricFullConvolution(2, 2, 2, 2, 1, 2, 1, 1) end, x(1, 2, 2, 2, 2)},
+    ['nn.TemporalConvolution(3, 2, 2, 2)'] = {function() return nn.TemporalConvolution(3, 2, 2, 2) end, x(5, 3), x(2, 5, 3)},
+    ['nn.TemporalRowConvolution(3, 2)'] = {function() return nn.TemporalRowConvolution(3, 2) end, x(4, 3), x(2, 4, 3)},
+    ['nn.TemporalRowConvolution(3, 2, 2, true):noBias()'] = {
+        function() return nn.TemporalRowConvolution(3, 2, 2, true):noBias() end, x(2, 3, 4)},
+    ['nn.Conv1d(2, 4, 3)'] = {function() return nn.Conv1d(2, 4, 3, {padding = 1, groups = 2}) end, x(2, 5), x(2, 2, 5)},
+    ['nn.Conv2d(2, 4, {2, 3})'] = {
+        function() return nn.Conv2d(2, 4, {2, 3}, {stride = {2, 1}, padding = 1, dilation = {1, 2}, bias = false}) end,
+        x(2, 2, 4, 5)},
+    ['nn.Conv3d(2, 2, 2)'] = {function() return nn.Conv3d(2, 2, 2) end, x(1, 2, 2, 3, 2)},
+    ['nn.ConvTranspose1d(2, 4, 3)'] = {
+        function() return nn.ConvTranspose1d(2, 4, 3, {stride = 2, outputPadding = 1, groups = 2}) end, x(2, 2, 3)},
+    ['nn.ConvTranspose2d(2, 2, 2)'] = {
+        function() return nn.ConvTranspose2d(2, 2, 2, {padding = 1, dilation = 2}) end, x(2, 2, 2, 3)},
+    ['nn.ConvTranspose3d(2, 2, 2)'] = {function() return nn.ConvTranspose3d(2, 2, 2) end, x(1, 2, 1, 2, 2)},
     ['nn.Add(3)'] = {function() return nn.Add(3) end, x(3), x(5, 3)},
     ['nn.Add(3, true)'] = {function() return nn.Add(3, true) end, x(3), x(5, 3)},
     ['nn.Mul()'] = {function() return nn.Mul() end, x(3), x(2, 2, 3)},
@@ -143,6 +185,9 @@ local rows = {
     ['nn.Concat(2)'] = {function() return nn.Concat(2, nn.Linear(3, 4), nn.Linear(3, 2)) end, x(5, 3)},
     ['nn.Bottle(nn.Linear(3, 4))'] = {function() return nn.Bottle(nn.Linear(3, 4)) end, x(5, 3), x(2, 5, 3), x(2, 2, 2, 3)},
     ['nn.Bottle(nn.Sum(2), 3, 2)'] = {function() return nn.Bottle(nn.Sum(2), 3, 2) end, x(5, 3, 2), x(2, 5, 3, 2)},
+    ['nn.Sequential of convolutions'] = {function()
+        return nn.Sequential(nn.Conv2d(2, 3, 2), nn.Tanh(), nn.SpatialFullConvolution(3, 2, 2, 2), nn.Sigmoid())
+    end, x(2, 3, 4), x(2, 2, 3, 4)},
     ['nn.Parallel(2, 2)'] = {function() return nn.Parallel(2, 2, nn.Linear(3, 4), nn.Linear(3, 2)) end, x(5, 2, 3)},
 }
 

@@ -63,7 +63,7 @@ def main():
         y = F.unfold(x, kernel, **given)
         g = torch.randn_like(y)
         y.backward(g)
-        rows.append({'function': 'unfold', 'input': x.detach(), 'kernel': list(kernel) if isinstance(kernel, tuple) else kernel,
+        rows.append({'input': x.detach(), 'kernel': list(kernel) if isinstance(kernel, tuple) else kernel,
                      'options': options(given), 'output': y.detach(), 'gradOutput': g, 'gradInput': x.grad})
     write('nnconv.lua', 'convolution modules, and unfold, whose gradient is fold', rows)
 

@@ -1,4 +1,5 @@
--- mnist.lua: teaches a network of two hidden layers to read handwritten digits.
+-- mnist.lua: teaches a network to read handwritten digits: one of two hidden layers (--model mlp), which takes seconds, or a
+-- convolutional one (--model cnn), which takes minutes and is right in more than 99 of 100.
 --
 --     make mnist                          or: dlrun scripts/mnist.lua --help
 --
@@ -6,9 +7,11 @@
 require 'nn'
 require 'optim'
 local data = require 'dlrun.data'
+local progress = require 'dlrun.progress'
 
 local opt = require 'dlrun.options' {
-    'Trains a 784-256-128-10 network on MNIST.',
+    'Trains a network on MNIST.',
+    {'model', {'mlp', 'cnn'}, 'two hidden layers, or convolutions'},
     {'epochs', 3, 'passes over the training images'},
     {'batch', 64, 'images in a step'},
     {'lr', 1e-3, 'learning rate of Adam'},
@@ -23,11 +26,27 @@ torch.manualSeed(opt.seed)
 local train = data.mnist {split = 'train', path = opt.data}
 local test = data.mnist {split = 'test', path = opt.data}
 
-local model = nn.Sequential(
-    nn.Flatten(),
-    nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.2),
-    nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.2),
-    nn.Linear(128, 10))
+local models = {}
+
+function models.mlp()
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.2),
+        nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.2),
+        nn.Linear(128, 10))
+end
+
+-- Images 1x28x28 become 32x26x26, 64x24x24 and, by the maximum of each 2x2, 64x12x12.
+function models.cnn()
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(),
+        nn.Conv2d(32, 64, 3), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(),
+        nn.Linear(64 * 12 * 12, 128), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(128, 10))
+end
+
+local model = models[opt.model]()
 local criterion = nn.CrossEntropyCriterion()
 
 -- Each face gives a function that takes one training step and returns the loss.
@@ -76,7 +95,7 @@ local loader = data.loader(train, {batchSize = opt.batch, shuffle = true})
 local best = 0
 for epoch = 1, opt.epochs do
     local timer, total = torch.Timer(), 0
-    for x, y in loader() do total = total + step(x, y) * y:size(1) end
+    for x, y in progress(loader, ('epoch %d'):format(epoch)) do total = total + step(x, y) * y:size(1) end
     local percent = accuracy(test)
     print(('epoch %d  loss %.4f  test accuracy %.2f %%  %.1f s'):format(epoch, total / train:size(), percent,
         timer:time().real))

@@ -7,5 +7,5 @@ return {
     tensors = require 'dlrun.data.tensors',
     loader = require 'dlrun.data.loader',
     mnist = mnist 'mnist',
-    fashion = mnist 'fashion',
+    fashionMnist = mnist 'fashionMnist',
 }

@@ -15,8 +15,9 @@ local splits = {
 
 local collections = {
     mnist = {folder = 'mnist', classes = {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9'}, generated = true},
-    fashion = {
+    fashionMnist = {
         folder = 'fashion-mnist',
+        origin = 'Fashion-MNIST (github.com/zalandoresearch/fashion-mnist)',
         classes = {'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'},
     },
 }
@@ -65,7 +66,11 @@ local function locate(collection, split, path)
         end
     end
     if collection.generated and not asked then return generated(split, looked) end
-    error(('no %s (or .gz) in %s'):format(split.images, table.concat(looked, ' or ')), 0)
+    local text = ('no %s (or .gz) in %s'):format(split.images, table.concat(looked, ' or '))
+    if collection.origin then
+        text = ('%s: put the four files of %s there, or name their folder'):format(text, collection.origin)
+    end
+    error(text, 0)
 end
 
 local function byteTensor(file)

@@ -237,14 +237,14 @@ describe('MNIST', function()
         assert.error_matches(function() data.tensors(torch.ones(3, 1), torch.ones(2)) end, '3 samples but 2 labels')
     end)
 
-    it('of fashion is never generated', function()
+    it('of Fashion-MNIST is never generated', function()
         support.inFolder(function(folder)
-            local _, _, err = support.dlrun({'-e', 'require "dlrun.data".fashion()'},
+            local _, _, err = support.dlrun({'-e', 'require "dlrun.data".fashionMnist()'},
                 {env = ('DLRUN_CACHE=%s DLRUN_DATA=%s'):format(folder, folder)})
-            assert.matches('no train%-images%-idx3%-ubyte .*fashion%-mnist', err)
+            assert.matches('no train%-images%-idx3%-ubyte .*fashion%-mnist: put the four files of Fashion%-MNIST .* there', err)
             os.execute(('mkdir %s/fashion-mnist'):format(folder))
             folderOf(folder .. '/fashion-mnist', 2, 2)
-            assert.equal('Trouser', data.fashion {split = 'test', path = folder .. '/fashion-mnist'}.classes[2])
+            assert.equal('Trouser', data.fashionMnist({split = 'test', path = folder .. '/fashion-mnist'}).classes[2])
         end)
     end)
 end)

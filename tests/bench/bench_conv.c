@@ -1,8 +1,9 @@
 /* bench_conv.c - speed of convolution and its two gradients in GFLOP/s and as a share of what a loop of nothing but
  * multiply-adds reaches in the same run.
  *
- * bench_conv [threads [batch]]. Activations lie channels-last, as results of convolutions do; a row named "plain" has them
- * NCHW. The best of several runs counts: other work on the machine only ever slows a run down. */
+ * bench_conv [threads [batch [word]]]: all layers, or those whose names contain the word. Activations lie channels-last, as
+ * results of convolutions do; a row named "plain" has them NCHW. The best of several runs counts: other work on the machine
+ * only ever slows a run down. */
 #include "dlrun/dlrun.h"
 #include "peak.h"
 #include <stdio.h>
@@ -112,7 +113,8 @@ int main(int argc, char **argv) {
     double total[3] = {0};
     printf("peak %.1f GFLOP/s a thread, %d threads, batch %lld\n", one, (int)threads, (long long)batch);
     printf("%-26s | %-23s | %-23s | %s\n", "layer", "convolution", "backward_data", "backward_weight");
-    for (size_t k = 0; k < sizeof layers / sizeof *layers; k++) row(&layers[k], batch, top, total);
+    for (size_t k = 0; k < sizeof layers / sizeof *layers; k++)
+        if (argc <= 3 || strstr(layers[k].name, argv[3])) row(&layers[k], batch, top, total);
     printf("%-26s | %8.2f ms %11s | %8.2f ms %11s | %8.2f ms\n", "sum", total[0] * 1e3, "", total[1] * 1e3, "", total[2] * 1e3);
     return 0;
 }

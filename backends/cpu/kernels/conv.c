@@ -484,7 +484,8 @@ static void plan_weight(conv_weight *w, dl_dtype computed, int64_t threads) {
     /* An odd number of cache lines, so that the places of a strip fall into different sets of the cache. */
     const int64_t line = 64 / cpu_size(computed);
     w->pitch = (ceil_div(rows, line) | 1) * line;
-    w->space = CONV_PIXELS * w->pitch + (rows + CONV_PIXELS) * panels * GEMM_VECTORS * cpu_lanes(computed);
+    const int64_t width = GEMM_VECTORS * cpu_lanes(computed);
+    w->space = CONV_PIXELS * (w->pitch + width) + rows * panels * width;
 }
 
 static dl_status prepare_backward_weight(const dl_frame *f, dl_plan *plan) {

@@ -42,31 +42,38 @@ static inline void GEMM(places_within)(const conv_gather *g, const conv_line *l,
     if (*end < *begin) *end = *begin;
 }
 
+/* Kernel row `weights` over a line of places: row is that of the source. */
+static void GEMM(add_row)(const conv_gather *g, const conv_line *l, const GEMM_T *row, const GEMM_T *weights, int64_t channels,
+                          GEMM_T *sums) {
+    const int64_t dilation = g->dilation[2], step = g->source_at[2] * dilation, size = g->source_size[2];
+    int64_t x = l->x * g->stride[2] + g->origin[2];
+    for (int64_t k = 0; k < l->count; k++, x += g->stride[2], sums += channels) {
+        int64_t begin = 0, end = g->kernel[2];
+        if (x < 0) begin = ceil_div(-x, dilation);
+        if (x + (end - 1) * dilation >= size) end = x < size ? (size - 1 - x) / dilation + 1 : 0;
+        if (begin < end) GEMM(add_products)
+        (end - begin, channels, row + x * g->source_at[2] + begin * step, step, weights + begin * g->groups, g->groups, sums);
+    }
+}
+
 /* One block, channels c0 up to a chunk of them. */
 static void GEMM(depthwise)(const conv_product *p, const conv_call *call, int64_t block, int64_t c0) {
     _Alignas(64) GEMM_T sums[CONV_PIXELS * GEMM(chunk)];
     conv_line lines[CONV_PIXELS];
     const conv_gather *g = &p->g;
-    const int64_t channels = smaller(g->groups - c0, GEMM(chunk)), step = g->source_at[2] * g->dilation[2];
+    const int64_t channels = smaller(g->groups - c0, GEMM(chunk));
     const GEMM_T *weights = (const GEMM_T *)call->packed + p->packed + c0;
     int64_t pixels, n = conv_lines(g, block, lines, &pixels);
     GEMM_T *sum = sums;
     GEMM(clear)(sums, pixels * channels);
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < lines[i].count; k++, sum += channels) {
-            const conv_line *l = &lines[i];
-            const int64_t x = (l->x + k) * g->stride[2] + g->origin[2], dilation = g->dilation[2];
-            const int64_t kx0 = x < 0 ? ceil_div(-x, dilation) : 0, left = g->source_size[2] - 1 - x;
-            const int64_t kx1 = left < 0 ? 0 : smaller(left / dilation + 1, g->kernel[2]);
-            const GEMM_T *source = (const GEMM_T *)call->source + l->sample * g->source_outer + c0;
-            for (int64_t row = 0; row < g->kernel[0] * g->kernel[1] && kx0 < kx1; row++) {
-                const int64_t at = conv_kernel_row(g, l, row);
-                if (at < 0) continue;
-                GEMM(add_products)
-                (kx1 - kx0, channels, source + at + x * g->source_at[2] + kx0 * step, step,
-                 weights + (row * g->kernel[2] + kx0) * g->groups, g->groups, sum);
-            }
+    for (int64_t i = 0; i < n; i++) {
+        const GEMM_T *source = (const GEMM_T *)call->source + lines[i].sample * g->source_outer + c0;
+        for (int64_t row = 0; row < g->kernel[0] * g->kernel[1]; row++) {
+            const int64_t at = conv_kernel_row(g, &lines[i], row);
+            if (at >= 0) GEMM(add_row)(g, &lines[i], source + at, weights + row * g->kernel[2] * g->groups, channels, sum);
         }
+        sum += lines[i].count * channels;
+    }
     gemm_data d = call->data;
     d.c_row = g->result_at[2], d.c_col = g->result_channel;
     GEMM(finish_lines)(g, &d, lines, n, sums, c0, channels, channels);
@@ -87,10 +94,9 @@ static void GEMM(depthwise_weight)(const conv_gather *g, const conv_call *call, 
             int64_t begin, end;
             GEMM(places_within)(g, &l, kx, &begin, &end);
             const int64_t x = (l.x + begin) * g->stride[2] + g->origin[2] + kx * g->dilation[2];
-            if (begin < end)
-                GEMM(add_products)
-                (end - begin, channels, source + x * g->source_at[2], g->stride[2] * g->source_at[2],
-                 grad + begin * g->result_at[2], g->result_at[2], sums + kx * channels);
+            if (begin < end) GEMM(add_products)
+            (end - begin, channels, source + x * g->source_at[2], g->stride[2] * g->source_at[2],
+             grad + begin * g->result_at[2], g->result_at[2], sums + kx * channels);
         }
     }
     for (int64_t kx = 0; kx < g->kernel[2]; kx++)

@@ -15,6 +15,7 @@
 #include "conv_gather.h"
 #include "conv_weight.h"
 #include "conv_depthwise.h"
+#include "conv_scatter.h"
 #undef GEMM_T
 #undef GEMM_BYTES
 #undef GEMM_TYPE
@@ -29,6 +30,7 @@
 #include "conv_gather.h"
 #include "conv_weight.h"
 #include "conv_depthwise.h"
+#include "conv_scatter.h"
 #undef GEMM_T
 #undef GEMM_BYTES
 #undef GEMM_TYPE
@@ -268,10 +270,29 @@ static int64_t shared_elements(const conv_gather *g, int64_t lines) {
 
 static int64_t chunk_of(dl_dtype computed) { return computed == DL_F64 ? chunk_f64 : chunk_f32; }
 
-/* Fills in all of the product but where its weights lie; g is set. */
+/* The gradient towards x as one scatter: g is the forward gather, from x to y. */
+static void plan_scatter(conv_product *p, dl_dtype computed) {
+    enum { cached = 64 << 10, least = 8 }; /* bytes and rows of x in a block */
+    conv_gather *g = &p->g;
+    const int64_t length = g->source_size[2] * g->sources, fits = cached / (length * cpu_size(computed));
+    const int64_t overlap = 2 * g->kernel[1] > least ? 2 * g->kernel[1] : least;
+    p->rows = smaller(fits > overlap ? fits : overlap, g->source_size[1]);
+    p->vectors = ceil_div(g->depth, cpu_lanes(computed));
+    p->panels = ceil_div(p->vectors, GEMM_VECTORS);
+    p->splits = 1;
+    p->patch = p->rows * length + CONV_PIXELS * p->vectors * cpu_lanes(computed);
+    g->blocks = g->samples * g->source_size[0] * ceil_div(g->source_size[1], p->rows);
+    p->tasks = g->groups * g->blocks;
+}
+
+/* Fills in all of the product but where its weights lie; g, and the way of a scatter, are set. */
 static void plan_product(conv_product *p, dl_dtype computed, int64_t threads) {
     conv_gather *g = &p->g;
     const int64_t fits = CACHE / cpu_size(computed);
+    if (p->way == CONV_SCATTER) {
+        plan_scatter(p, computed);
+        return;
+    }
     p->way = choose_way(g);
     if (p->way == CONV_UNROLLED) {
         enum { least = 32 };
@@ -301,10 +322,12 @@ static void plan_product(conv_product *p, dl_dtype computed, int64_t threads) {
 /* Elements of its packed weights. */
 static int64_t packed_elements(const conv_product *p, dl_dtype computed) {
     if (p->way == CONV_DEPTHWISE) return p->g.depth * p->g.groups;
-    return p->g.groups * p->g.depth * p->vectors * cpu_lanes(computed);
+    return p->g.groups * (p->way == CONV_SCATTER ? p->g.results : p->g.depth) * p->vectors * cpu_lanes(computed);
 }
 /* Parts in which they can be packed. */
-static int64_t packing_parts(const conv_product *p) { return p->way == CONV_DEPTHWISE ? 1 : p->g.groups * p->panels; }
+static int64_t packing_parts(const conv_product *p) {
+    return p->way == CONV_DEPTHWISE || p->way == CONV_SCATTER ? 1 : p->g.groups * p->panels;
+}
 
 /* How many shares of the work keep the threads busy: one where waking them would not pay. */
 static int64_t shares_for(double multiplications, int64_t tasks) {
@@ -349,33 +372,20 @@ typedef struct conv_run {
     void *packed;
 } conv_run;
 
-static void run_task(const conv_run *r, const conv_product *q, int64_t task, void *space) {
-    const conv_gather *g = &q->g;
-    const int64_t block = task % g->blocks, split = task / g->blocks % q->splits, group = task / g->blocks / q->splits;
-    if (q->way == CONV_DEPTHWISE) {
-        if (r->plan->computed == DL_F64)
-            depthwise_f64(q, &r->call, task / q->splits, task % q->splits * chunk_f64);
-        else
-            depthwise_f32(q, &r->call, task / q->splits, task % q->splits * chunk_f32);
-        return;
-    }
-    const int64_t p0 = conv_share(q->panels, split, q->splits), p1 = conv_share(q->panels, split + 1, q->splits);
-    if (r->plan->computed == DL_F64)
-        gather_f64(q, &r->call, group, block, p0, p1, space);
-    else
-        gather_f32(q, &r->call, group, block, p0, p1, space);
-}
-
 static void run_shares(void *context, int64_t begin, int64_t end) {
     const conv_run *r = context;
     const conv_plan *p = r->plan;
     for (int64_t s = begin; s < end; s++) {
         const int64_t first = conv_share(p->tasks, s, p->shares), last = conv_share(p->tasks, s + 1, p->shares);
+        void *space = r->space + (uint64_t)s * p->space;
         int64_t before = 0;
         for (int64_t k = 0; k < p->n_products && before < last; k++) {
             const conv_product *q = &p->products[k];
             for (int64_t t = first > before ? first - before : 0; t < smaller(q->tasks, last - before); t++)
-                run_task(r, q, t, r->space + (uint64_t)s * p->space);
+                if (p->computed == DL_F64)
+                    product_task_f64(q, &r->call, t, space);
+                else
+                    product_task_f32(q, &r->call, t, space);
             before += q->tasks;
         }
     }
@@ -447,14 +457,25 @@ static dl_status prepare_convolution(const dl_frame *f, dl_plan *plan) {
 }
 static dl_status run_convolution(const dl_frame *f, const dl_plan *plan) { return run_gathers(f, plan, f->in[0], f->in[2]); }
 
+/* Gathers towards so few channels would leave most of a vector empty. */
+static int is_scattered(const conv_problem *c) {
+    const conv_tensor *w = &c->weight;
+    const int depthwise = w->channels == 1 && c->y.channels == c->groups && c->groups > 1;
+    return w->size[0] == 1 && conv_volume(w->size) > 1 && 2 * w->channels <= cpu_lanes(cpu_computed(w->type)) && !depthwise;
+}
+
 static dl_status prepare_backward_data(const dl_frame *f, dl_plan *plan) {
     if (cpu_count(f->out[0]) == 0) return DL_OK;
     conv_plan *p = NULL;
     conv_problem c = problem_of(f->out[0], f->in[1], f->in[0], f->attr + 1);
-    const dl_status status = new_plan(f->out[0]->type, phases(&c, 0) * phases(&c, 1) * phases(&c, 2), plan, &p);
+    const int scattered = is_scattered(&c);
+    const int64_t products = scattered ? 1 : phases(&c, 0) * phases(&c, 1) * phases(&c, 2);
+    const dl_status status = new_plan(f->out[0]->type, products, plan, &p);
     if (status != DL_OK) return status;
     lay(p, SOURCE, &c.y, plan);
-    for (int64_t k = 0; k < p->n_products; k++) p->products[k] = (conv_product){.g = backward_gather(&c, k)};
+    for (int64_t k = 0; k < products; k++) p->products[k] = (conv_product){.g = backward_gather(&c, k)};
+    if (scattered)
+        p->products[0] = (conv_product){.g = forward_gather(&c), .way = CONV_SCATTER, .source_channel = c.x.channel_stride};
     plan_products(p, plan);
     return DL_OK;
 }

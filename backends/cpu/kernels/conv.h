@@ -77,9 +77,16 @@ static inline int64_t conv_kernel_row(const conv_gather *g, const conv_line *l, 
                            l->y * g->stride[1] + g->origin[1] + row % g->kernel[1] * g->dilation[1]);
 }
 
+/* Elements of the weight before kernel element and channel number k of depth. */
+static inline int64_t conv_weight_at(const conv_gather *g, int64_t k) {
+    const int64_t c = k % g->sources, t = k / g->sources;
+    const int64_t x = t % g->kernel[2], y = t / g->kernel[2] % g->kernel[1], z = t / g->kernel[2] / g->kernel[1];
+    return g->weight_first + c * g->weight_source + z * g->weight_at[0] + y * g->weight_at[1] + x * g->weight_at[2];
+}
+
 /* How the tiles get at the source: as it lies (kernels of one element); copied, rows shared; copied for every place. Groups of
- * one channel need no tiles. */
-typedef enum conv_way { CONV_DIRECT, CONV_ROWS, CONV_UNROLLED, CONV_DEPTHWISE } conv_way;
+ * one channel need no tiles; gradients towards few channels are scattered instead. */
+typedef enum conv_way { CONV_DIRECT, CONV_ROWS, CONV_UNROLLED, CONV_DEPTHWISE, CONV_SCATTER } conv_way;
 
 /* A gather as matrix products. Panel p of a group's results begins at vector conv_share(vectors, p, panels). */
 typedef struct conv_product {
@@ -90,6 +97,7 @@ typedef struct conv_product {
     int64_t packed;                  /* elements before its weights in the packed buffer */
     int64_t patch;                   /* elements that a block's copy takes at most */
     int64_t tasks;
+    int64_t rows, source_channel; /* CONV_SCATTER: rows of x in a block; the stride of x's channels */
 } conv_product;
 
 /* The gradient towards the weight, cut in parts of depth and of panels. The gather's result is the incoming gradient, whose

@@ -6,8 +6,7 @@ enum { GEMM(chunk) = 4 * GEMM(lanes) }; /* channels whose sums are kept in regis
 /* Weights of every kernel element for all channels: [volume][channels]. */
 static void GEMM(pack_depthwise)(const conv_gather *g, const void *weight, dl_dtype type, GEMM_T *to) {
     for (int64_t t = 0; t < conv_volume(g->kernel); t++) {
-        const int64_t x = t % g->kernel[2], y = t / g->kernel[2] % g->kernel[1], z = t / g->kernel[2] / g->kernel[1];
-        const int64_t from = g->weight_first + x * g->weight_at[2] + y * g->weight_at[1] + z * g->weight_at[0];
+        const int64_t from = conv_weight_at(g, t);
         for (int64_t c = 0; c < g->groups; c++) *to++ = GEMM(load)(weight, from + c * g->weight_group, type);
     }
 }
@@ -100,17 +99,8 @@ static void GEMM(depthwise_weight)(const conv_gather *g, const conv_call *call, 
         }
     }
     for (int64_t kx = 0; kx < g->kernel[2]; kx++)
-        for (int64_t c = 0; c < channels; c++) {
-            const int64_t z = row / g->kernel[1], y = row % g->kernel[1];
-            const int64_t to = (c0 + c) * g->weight_group + z * g->weight_at[0] + y * g->weight_at[1] + kx * g->weight_at[2];
-            GEMM(store)(call->data.c, to, call->data.type, sums[kx * channels + c]);
-        }
-}
-
-/* Parts begin..end of a product's packed weights. */
-static void GEMM(pack)(const conv_product *p, const void *weight, dl_dtype type, GEMM_T *packed, int64_t begin, int64_t end) {
-    if (p->way != CONV_DEPTHWISE)
-        GEMM(pack_weights)(p, weight, type, packed, begin, end);
-    else if (begin < end)
-        GEMM(pack_depthwise)(&p->g, weight, type, packed + p->packed);
+        for (int64_t c = 0; c < channels; c++)
+            GEMM(store)
+            (call->data.c, (c0 + c) * g->weight_group + conv_weight_at(g, row * g->kernel[2] + kx), call->data.type,
+             sums[kx * channels + c]);
 }

@@ -77,7 +77,7 @@ static void GEMM(multiply_rows)(const conv_product *p, const conv_line *lines, c
             GEMM_T *c = sums;
             for (int64_t i = 0; i < n; i++) {
                 const GEMM_T *a = views[i].first + slice * views[i].slice + within * views[i].row + k;
-                GEMM(strips)(lines[i].count, vectors, deep, a, a_row, 1, weights, c, accumulate);
+                GEMM(strips)(lines[i].count, vectors, deep, a, a_row, 1, weights, c, width, accumulate);
                 c += lines[i].count * width;
             }
         }
@@ -88,8 +88,8 @@ static void GEMM(multiply_unrolled)(const conv_product *p, int64_t pixels, const
     enum { depth = 2048 / GEMM_BYTES };
     int64_t k = 0;
     do { /* a sum of nothing is 0 */
-        const int64_t deep = smaller(p->g.depth - k, depth);
-        GEMM(strips)(pixels, vectors, deep, patch + k, p->g.depth, 1, weights + k * vectors * GEMM(lanes), sums, k > 0);
+        const int64_t deep = smaller(p->g.depth - k, depth), width = vectors * GEMM(lanes);
+        GEMM(strips)(pixels, vectors, deep, patch + k, p->g.depth, 1, weights + k * width, sums, width, k > 0);
         k += deep;
     } while (k < p->g.depth);
 }

@@ -67,14 +67,14 @@ static void GEMM(unroll)(const conv_gather *g, const GEMM_T *source, const conv_
     }
 }
 
-/* The strips of a product of few columns, C (rows x vectors) (+)= A * B. */
+/* The strips of a product of few columns, C (rows x vectors) (+)= A * B. B's rows follow each other. */
 static void GEMM(strips)(int64_t rows, int64_t vectors, int64_t k, const GEMM_T *a, int64_t a_row, int64_t a_col,
-                         const GEMM_T *b, GEMM_T *c, int accumulate) {
-    const int64_t strips = ceil_div(rows, GEMM_ROWS), width = vectors * GEMM(lanes), larger = rows % strips;
+                         const GEMM_T *b, GEMM_T *c, int64_t c_row, int accumulate) {
+    const int64_t strips = ceil_div(rows, GEMM_ROWS), larger = strips ? rows % strips : 0;
     for (int64_t s = 0; s < strips; s++) {
         const int64_t height = rows / strips + (s < larger);
-        GEMM(tiles)[height][vectors](k, a, a_row, a_col, b, width, c, width, accumulate);
+        GEMM(tiles)[height][vectors](k, a, a_row, a_col, b, vectors * GEMM(lanes), c, c_row, accumulate);
         a += height * a_row;
-        c += height * width;
+        c += height * c_row;
     }
 }

@@ -22,10 +22,7 @@ static void GEMM(gather_grads)(const conv_gather *g, const GEMM_T *grad, const c
 static void GEMM(store_weights)(const conv_gather *g, const gemm_data *d, int64_t group, int64_t k0, int64_t rows,
                                 int64_t column, int64_t columns, int64_t width, const GEMM_T *sums) {
     for (int64_t k = k0; k < k0 + rows; k++, sums += width) {
-        const int64_t c = k % g->sources, t = k / g->sources;
-        const int64_t x = t % g->kernel[2], y = t / g->kernel[2] % g->kernel[1], z = t / g->kernel[2] / g->kernel[1];
-        const int64_t to = g->weight_first + group * g->weight_group + column * g->weight_result + c * g->weight_source +
-                           z * g->weight_at[0] + y * g->weight_at[1] + x * g->weight_at[2];
+        const int64_t to = group * g->weight_group + column * g->weight_result + conv_weight_at(g, k);
         for (int64_t i = 0; i < columns; i++) GEMM(store)(d->c, to + i * g->weight_result, d->type, sums[i]);
     }
 }
@@ -51,7 +48,7 @@ static void GEMM(weight_part)(const conv_weight *p, const conv_call *call, int64
             const int64_t columns = smaller(width, g->results - column);
             GEMM_T *sum = sums + (column - first) * rows;
             GEMM(gather_grads)(g, grad + column, lines, n, columns, width, grads);
-            GEMM(strips)(rows, vectors, pixels, unrolled, 1, pitch, grads, sum, block > 0);
+            GEMM(strips)(rows, vectors, pixels, unrolled, 1, pitch, grads, sum, width, block > 0);
             if (block >= g->blocks - 1) GEMM(store_weights)(g, &call->data, group, k0, rows, column, columns, width, sum);
         }
     }

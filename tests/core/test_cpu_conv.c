@@ -45,6 +45,7 @@ static const layer layers[] = {
     {2, 70, 8, 9, 70, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 70},  /* depthwise */
     {2, 35, 9, 10, 35, {5, 3}, {2, 2}, {2, 1}, {1, 2}, 35}, /* with strides and dilation */
     {1, 8, 5, 5, 8, {3, 3}, {4, 5}, {1, 0}, {1, 1}, 1},     /* strides that leave places out */
+    {1, 2, 40, 900, 5, {5, 3}, {2, 1}, {2, 1}, {1, 2}, 1},  /* wide rows of few channels */
     {0, 4, 5, 5, 8, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 1},     /* no samples */
 };
 
@@ -217,10 +218,24 @@ static void no_channels(void **state) {
     et_clear(&w, &b, &y, &dx, &g);
 }
 
+/* NaN reaches what is summed with it and nothing else: not other groups, not places beyond the kernel. */
+static void nan_stays_where_it_is(void **state) {
+    (void)state;
+    static const layer l = {1, 8, 3, 5, 8, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 2};
+    tensors t;
+    make(&t, &l, DL_F32);
+    ((float *)dl_tensor_data(&t.x))[0] = NAN;
+    call(&t, &l);
+    double *y = values_of(&t.y);
+    for (int k = 0; k < 8 * 15; k++) assert_int_equal(isnan(y[k]), k < 4 * 15 && k % 15 / 5 < 2 && k % 5 < 2);
+    free(y);
+    clear(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers), cmocka_unit_test(plain_sums_agree), cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(epilogues),     cmocka_unit_test(no_channels),
+        cmocka_unit_test(epilogues),     cmocka_unit_test(no_channels),      cmocka_unit_test(nan_stays_where_it_is),
     };
     return cmocka_run_group_tests(tests, et_start, NULL);
 }

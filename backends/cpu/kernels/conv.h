@@ -5,7 +5,9 @@
 #define CPU_CONV_H
 #include "tile_types.h"
 
-enum { CONV_DIMS = 3, CONV_PIXELS = 128 }; /* places of a result that are computed together, at most */
+enum { CONV_DIMS = 3 };
+enum { CONV_PIXELS = 128 }; /* places of a result that are computed together, at most */
+enum { CONV_CHUNK = 4 };    /* vectors of channels that a depthwise convolution computes together */
 
 /* A tensor (outer, channels, sizes). */
 typedef struct conv_tensor {
@@ -92,11 +94,13 @@ typedef enum conv_way { CONV_DIRECT, CONV_ROWS, CONV_UNROLLED, CONV_DEPTHWISE, C
 typedef struct conv_product {
     conv_gather g;
     conv_way way;
-    int64_t place_step;              /* elements between what neighbouring places read; not for CONV_UNROLLED */
-    int64_t vectors, panels, splits; /* panels are dealt to `splits` tasks */
-    int64_t packed;                  /* elements before its weights in the packed buffer */
-    int64_t patch;                   /* elements that a block's copy takes at most */
+    int64_t place_step;                     /* elements between what neighbouring places read; not for CONV_UNROLLED */
+    int64_t vectors, panels, splits;        /* panels are dealt to `splits` tasks */
+    int64_t packed;                         /* elements before its weights in the packed buffer */
+    int64_t packed_elements, packing_parts; /* what they take there; into how many parts packing can be cut */
+    int64_t patch;                          /* elements that a block's copy takes at most */
     int64_t tasks;
+    double work;                  /* multiplications */
     int64_t rows, source_channel; /* CONV_SCATTER: rows of x in a block; the stride of x's channels */
 } conv_product;
 
@@ -108,6 +112,7 @@ typedef struct conv_weight {
     int64_t pitch; /* elements between places of the unrolled source */
     int64_t space; /* elements that a part needs */
     int64_t tasks;
+    double work;
     int depthwise; /* groups of one channel: in parts of channels and of kernel rows instead */
 } conv_weight;
 

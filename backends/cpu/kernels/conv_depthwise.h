@@ -1,7 +1,7 @@
 /* conv_depthwise.h - convolutions whose groups are single channels, and their gradients: vectors run over the channels. A
  * template over the element type, after tile.h. */
 
-enum { GEMM(chunk) = 4 * GEMM(lanes) }; /* channels whose sums are kept in registers */
+enum { GEMM(chunk) = CONV_CHUNK * GEMM(lanes) }; /* channels whose sums are kept in registers */
 
 /* Weights of every kernel element for all channels: [volume][channels]. */
 static void GEMM(pack_depthwise)(const conv_gather *g, const void *weight, dl_dtype type, GEMM_T *to) {
@@ -15,17 +15,17 @@ static void GEMM(pack_depthwise)(const conv_gather *g, const void *weight, dl_dt
 static inline void GEMM(add_products)(int64_t n, int64_t channels, const GEMM_T *a, int64_t a_step, const GEMM_T *b,
                                       int64_t b_step, GEMM_T *sum) {
     if (channels == GEMM(chunk)) {
-        GEMM(vector) acc[4];
+        GEMM(vector) acc[CONV_CHUNK];
         GEMM_UNROLL
-        for (int v = 0; v < 4; v++) acc[v] = *(const GEMM(unaligned) *)(sum + v * GEMM(lanes));
+        for (int v = 0; v < CONV_CHUNK; v++) acc[v] = *(const GEMM(unaligned) *)(sum + v * GEMM(lanes));
         for (int64_t i = 0; i < n; i++, a += a_step, b += b_step) {
             GEMM_UNROLL
-            for (int v = 0; v < 4; v++)
+            for (int v = 0; v < CONV_CHUNK; v++)
                 acc[v] = GEMM(fma)(*(const GEMM(unaligned) *)(a + v * GEMM(lanes)),
                                    *(const GEMM(unaligned) *)(b + v * GEMM(lanes)), acc[v]);
         }
         GEMM_UNROLL
-        for (int v = 0; v < 4; v++) *(GEMM(unaligned) *)(sum + v * GEMM(lanes)) = acc[v];
+        for (int v = 0; v < CONV_CHUNK; v++) *(GEMM(unaligned) *)(sum + v * GEMM(lanes)) = acc[v];
         return;
     }
     for (int64_t i = 0; i < n; i++, a += a_step, b += b_step)
@@ -99,8 +99,7 @@ static void GEMM(depthwise_weight)(const conv_gather *g, const conv_call *call, 
         }
     }
     for (int64_t kx = 0; kx < g->kernel[2]; kx++)
-        for (int64_t c = 0; c < channels; c++)
-            GEMM(store)
-            (call->data.c, (c0 + c) * g->weight_group + conv_weight_at(g, row * g->kernel[2] + kx), call->data.type,
-             sums[kx * channels + c]);
+        for (int64_t c = 0; c < channels; c++) GEMM(store)
+    (call->data.c, (c0 + c) * g->weight_group + conv_weight_at(g, row * g->kernel[2] + kx), call->data.type,
+     sums[kx * channels + c]);
 }

@@ -101,5 +101,5 @@ static void GEMM(product_task)(const conv_product *p, const conv_call *call, int
         GEMM(scatter)(p, call, group, block, space);
     else
         GEMM(gather)
-        (p, call, group, block, conv_share(p->panels, split, p->splits), conv_share(p->panels, split + 1, p->splits), space);
+    (p, call, group, block, conv_share(p->panels, split, p->splits), conv_share(p->panels, split + 1, p->splits), space);
 }

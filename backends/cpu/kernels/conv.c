@@ -5,6 +5,7 @@
  * results do not depend on the number of threads. */
 #include "conv_plan.h"
 #include "copy.h"
+#include "row.h"
 
 #define GEMM(name) CPU_PASTE(name, f32)
 #define GEMM_T float
@@ -105,6 +106,26 @@ static void lay(conv_plan *p, int which, conv_tensor *t, dl_plan *plan) {
     plan->scratch_bytes += whole_lines((uint64_t)(stride * t->outer * cpu_size(p->computed)));
 }
 
+/* A copy of few channels, rows at a time: cpu_copy would run along the channels. */
+typedef struct interleaving {
+    const conv_tensor *from;
+    const char *source;
+    char *to;
+} interleaving;
+
+static void interleave_rows(void *context, int64_t begin, int64_t end) {
+    const interleaving *j = context;
+    const conv_tensor *t = j->from;
+    const int64_t size = cpu_size(t->type), width = t->size[2], channels = t->channels;
+    for (int64_t row = begin; row < end; row++) {
+        const int64_t y = row % t->size[1], z = row / t->size[1] % t->size[0], sample = row / t->size[1] / t->size[0];
+        const char *from = j->source + (sample * t->outer_stride + z * t->stride[0] + y * t->stride[1]) * size;
+        char *to = j->to + row * width * channels * size;
+        for (int64_t c = 0; c < channels; c++)
+            cpu_row_copy(t->type, to + c * size, channels, from + c * t->channel_stride * size, t->stride[2], width);
+    }
+}
+
 static const void *lay_out(const conv_plan *p, int which, const dl_tensor *t, void *scratch) {
     if (!p->laid[which]) return cpu_data(t);
     const conv_tensor *o = &p->laying[which].from;
@@ -113,6 +134,11 @@ static const void *lay_out(const conv_plan *p, int which, const dl_tensor *t, vo
     int64_t to[] = {0, 0, 0, 0, 1};
     for (int d = 3; d >= 0; d--) to[d] = to[d + 1] * shape[d + 1];
     void *at = (char *)scratch + p->laying[which].at;
+    if (o->channels < 8 && o->type == p->computed) {
+        interleaving j = {o, cpu_data(t), at};
+        cpu_parallel(o->outer * o->size[0] * o->size[1], CPU_GRAIN / (o->size[2] * o->channels + 1) + 1, interleave_rows, &j);
+        return at;
+    }
     cpu_copy(5, shape, at, p->computed, to, cpu_data(t), o->type, from);
     return at;
 }

@@ -114,6 +114,7 @@ static void flush(const resample_state *s, pending *p, int64_t n, void *sum) {
 static void sum_outer(const resample_job *j, const int64_t *index, const char *x, int64_t step, int64_t n, void *sum) {
     const resample_state *s = j->s;
     int64_t begin[AXES] = {0}, end[AXES] = {1, 1, 1}, k[AXES];
+    const int as_stored = step == 1 && j->type == cpu_stored_as(s->lane); /* spares short rows a call */
     pending p;
     p.n = p.add = 0;
     for (int32_t t = 0; t < TOGETHER; t++) p.row[t] = NULL, p.weight[t] = 0;
@@ -130,7 +131,7 @@ static void sum_outer(const resample_job *j, const int64_t *index, const char *x
                     weight *= weight_at(s, &s->taps[a], k[a]);
                     from += s->taps[a].place[k[a]] * s->in_stride[a] * j->element;
                 }
-                p.row[p.n] = cpu_row_read(j->type, from, step, n, s->lane, &p.buffer[p.n]);
+                p.row[p.n] = as_stored ? from : cpu_row_read(j->type, from, step, n, s->lane, &p.buffer[p.n]);
                 p.weight[p.n++] = weight;
                 if (p.n == TOGETHER) flush(s, &p, n, sum);
             }

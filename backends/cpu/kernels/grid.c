@@ -27,8 +27,8 @@ typedef struct grid_job {
     int64_t grid_step;                                                  /* between the coordinates of one position */
     int64_t channels, x_channel, out_channel;                           /* and their strides */
     int64_t batch, each;                                                /* positions of one sample */
-    char *x, *out;
-    const char *grid;
+    void *x, *out;
+    const void *grid;
     cpu_lane lane;
 } grid_job;
 

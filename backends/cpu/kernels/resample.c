@@ -148,6 +148,7 @@ static void make_row_along(const resample_job *j, const cpu_walk *w, int64_t n, 
     const resample_state *s = j->s;
     const int64_t size = lane_size(s->lane), step = cpu_loop_step(&s->rows, OUT);
     const char *x = j->in + w->at[IN] * j->element;
+    const void *const sums = scratch;
     cpu_row_buffer buffer;
     for (int64_t i = 0; i < s->in_length; i += CPU_ROW) {
         const int64_t m = s->in_length - i < CPU_ROW ? s->in_length - i : CPU_ROW;
@@ -158,9 +159,9 @@ static void make_row_along(const resample_job *j, const cpu_walk *w, int64_t n, 
         char *const out = j->out + (w->at[OUT] + i * step) * j->element;
         void *const y = in_place(j, out, step, &buffer);
         if (s->lane == CPU_LANE_F32)
-            along_F32(&s->inner, (const float *)scratch, i, m, y);
+            along_F32(&s->inner, sums, i, m, y);
         else
-            along_F64(&s->inner, (const double *)scratch, i, m, y);
+            along_F64(&s->inner, sums, i, m, y);
         if (y != out) cpu_row_write(j->type, out, step, m, s->lane, y);
     }
 }

@@ -190,36 +190,32 @@ dl_status infer_affine_grid(dl_frame *f) {
     return out_shape(f, 0, f->in[0]->type, &s);
 }
 
-/* The coordinates along one dimension of n places, shaped to broadcast along it. */
-static dl_value coordinates_along(dl_graph *g, dl_dtype type, int64_t n, int align, int32_t ndim, int32_t dim) {
-    int64_t shape[4] = {1, 1, 1, 1};
-    const double step = align ? (n > 1 ? 2.0 / (double)(n - 1) : 0) : 2.0 / (double)n;
-    const double start = align ? (n > 1 ? -1 : 0) : step / 2 - 1;
-    shape[dim] = n;
-    dl_value x = emit0(g, "arange", ATTRS(DL_FLOAT(start), DL_FLOAT(step), DL_INT(n), DL_INT(type)));
-    return e_reshape(g, x, ndim, shape);
+/* The coordinates along dimension `dim` of the n + 2 that a grid has, shaped to broadcast against it. */
+static dl_value coordinates_along(dl_graph *g, dl_dtype type, int64_t places, int align, int32_t n, int32_t dim) {
+    int64_t shape[5] = {1, 1, 1, 1, 1};
+    const double step = align ? (places > 1 ? 2.0 / (double)(places - 1) : 0) : 2.0 / (double)places;
+    const double start = align ? (places > 1 ? -1 : 0) : step / 2 - 1;
+    shape[dim] = places;
+    dl_value x = emit0(g, "arange", ATTRS(DL_FLOAT(start), DL_FLOAT(step), DL_INT(places), DL_INT(type)));
+    return e_reshape(g, x, n + 2, shape);
 }
 
-/* (N, places, n + 1) times theta transposed: the places' coordinates, x first, and 1. */
+/* theta's last column plus the others, each times its coordinate. Not a product of matrices, which autocast would round. */
 dl_status compose_affine_grid(dl_graph *g, const dl_frame *f) {
-    const dl_dtype type = f->in[0]->type;
+    const dl_tensor *theta = f->in[0];
     const int64_t *size;
     int32_t n;
     DL_TRY(check_affine_grid(f, &size, &n));
-    int64_t shape[5];
-    dl_value parts[4];
-    shape[0] = size[0];
-    for (int32_t d = 0; d < n; d++) shape[1 + d] = size[2 + d];
-    shape[n + 1] = n;
-    for (int32_t k = 0; k < n; k++) {
-        const int32_t dim = n - 1 - k;
-        dl_value along = coordinates_along(g, type, size[2 + dim], attr_int(f, 1) != 0, n, dim);
-        parts[k] = e_expand(g, along, n, size + 2);
+    int64_t column[5] = {size[0], 1, 1, 1, 1};
+    column[n + 1] = n;
+    dl_value grid = DL_NO_VALUE;
+    for (int32_t k = n; k >= 0; k--) {
+        dl_value part = emit1(g, "select", dl_graph_in(g, 0), ATTRS(DL_INT(-1), DL_INT(k)));
+        part = e_reshape(g, part, n + 2, column);
+        if (k < n) /* coordinate k runs along the k-th dimension from the end */
+            part = e_mul(g, part, coordinates_along(g, theta->type, size[n + 1 - k], attr_int(f, 1) != 0, n, n - k));
+        grid = grid == DL_NO_VALUE ? part : e_add(g, grid, part);
     }
-    parts[n] = emit0(g, "full", ATTRS(DL_INTS(size + 2, n), DL_INT(1), DL_INT(type)));
-    const int64_t flat[] = {count_of(n, size + 2), n + 1};
-    dl_value base = e_reshape(g, dl_emit(g, "stack", parts, (uint32_t)n + 1, ATTRS(DL_INT(-1))), 2, flat);
-    dl_value grid = emit2(g, "matmul", base, e_transpose(g, dl_graph_in(g, 0)), NO_ATTRS);
-    dl_graph_returns(g, 0, e_reshape(g, grid, n + 2, shape));
+    dl_graph_returns(g, 0, grid);
     return dl_graph_status(g);
 }

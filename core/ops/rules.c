@@ -11,13 +11,14 @@ dl_status rule_dtype(const dl_frame *f, uint32_t k, dl_dtype otherwise, dl_dtype
 }
 
 dl_status rule_choice(const dl_frame *f, uint32_t k, const char *what, const char *const *names, int32_t n, int32_t *out) {
+    const char *given = f->attr[k].v.s ? f->attr[k].v.s : "";
     char all[160];
     size_t at = 0;
     for (*out = 0; *out < n; ++*out)
-        if (strcmp(f->attr[k].v.s, names[*out]) == 0) return DL_OK;
+        if (strcmp(given, names[*out]) == 0) return DL_OK;
     for (int32_t i = 0; i < n && at < sizeof all; i++)
         at += (size_t)snprintf(all + at, sizeof all - at, "%s'%s'", i == 0 ? "" : i == n - 1 ? " or " : ", ", names[i]);
-    return dl_failf(DL_INVALID, "expected the %s %s, got '%s'", what, all, f->attr[k].v.s);
+    return dl_failf(DL_INVALID, "expected the %s %s, got '%s'", what, all, given);
 }
 
 dl_status rule_floating(const dl_tensor *t) {

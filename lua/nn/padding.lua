@@ -125,7 +125,7 @@ local order = {'left, right', 'left, right, top, bottom', 'left, right, top, bot
 for n = 1, 3 do
     for name, row in pairs(borders) do
         local class = define(('%sPad%dd'):format(name, n), n, row[1])
-        local text = '%s(padding%s): %s of (N, C, %s) or (C, %s); padding is one number for all sides or {%s}; negative ones crop'
+        local text = '%s(padding%s): %s of (N, C, %s) or (C, %s); padding is one number for all sides or {%s}; negative: crop'
         local value = name == 'Constant' and ', value' or ''
         class.__doc = text:format(class.__typename, value, row[2], shapes[n], shapes[n], order[n])
     end

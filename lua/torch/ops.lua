@@ -71,6 +71,7 @@ end
 
 -- The caller's argument keeps the string's bytes alive during the call.
 local function setString(slot, value)
+    if type(value) ~= 'string' then base.fail('expected a string, not a %s', type(value)) end
     scratch.kind[4 * slot] = C.DL_ATTR_STRING
     ffi.cast('const char **', attr)[2 * slot + 1] = value
 end

@@ -1,4 +1,5 @@
-/* cumulative.c - cummax, cummin and logcumsumexp: what a line along a dimension has had so far. */
+/* cumulative.c - cummax, cummin and logcumsumexp: what a line along a dimension has had so far. Extremes of neighbouring lines
+ * that lie closer than a line's elements run abreast. */
 #include "loop.h"
 #include "row.h"
 #include "types.h"
@@ -37,6 +38,16 @@ typedef struct state {
         }                                                                                                                      \
         s->member = best;                                                                                                      \
         s->place = at;                                                                                                         \
+    }                                                                                                                          \
+    /* Elements number i of n lines. */                                                                                        \
+    static void abreast_##LANE(const T *restrict x, int64_t i, int64_t n, int largest, T *restrict best,                       \
+                               int64_t *restrict place) {                                                                      \
+        for (int64_t k = 0; k < n; k++) {                                                                                      \
+            const T v = x[k], b = best[k];                                                                                     \
+            const int better = (i == 0) | NEW(v, b) | (largest ? v >= b : v <= b);                                             \
+            best[k] = better ? v : b;                                                                                          \
+            place[k] = better ? i : place[k];                                                                                  \
+        }                                                                                                                      \
     }
 #define NAN_NEW(v, best) ((v) != (v))
 #define NEVER(v, best) 0
@@ -58,6 +69,10 @@ static void exponentials(const double *x, int64_t i, int64_t n, state *s, double
     }
 }
 
+static void write_places(const cumulative_job *j, int64_t at, int64_t step, int64_t n, const int64_t *places) {
+    cpu_row_write(DL_I64, j->place + at * (int64_t)sizeof(int64_t), step, n, CPU_LANE_I64, places);
+}
+
 static void run_line(const cumulative_job *j, int64_t x, int64_t out, int64_t place) {
     cpu_row_buffer in, y;
     int64_t places[CPU_ROW];
@@ -75,9 +90,26 @@ static void run_line(const cumulative_job *j, int64_t x, int64_t out, int64_t pl
         else
             extreme_I64(values, i, n, j->largest, &s, y.i64, places);
         cpu_row_write(j->type, j->out + (out + i * j->lines.step[OUT]) * j->size, j->lines.step[OUT], n, j->lane, &y);
-        if (j->place)
-            cpu_row_write(DL_I64, j->place + (place + i * j->lines.step[PLACE]) * (int64_t)sizeof(int64_t),
-                          j->lines.step[PLACE], n, CPU_LANE_I64, places);
+        if (j->place) write_places(j, place + i * j->lines.step[PLACE], j->lines.step[PLACE], n, places);
+    }
+}
+
+static void run_abreast(const cumulative_job *j, const cpu_walk *w, int64_t n) {
+    const cpu_lines *l = &j->lines;
+    cpu_row_buffer in, best = {{0}};
+    int64_t places[CPU_ROW] = {0};
+    for (int64_t i = 0; i < l->length; i++) {
+        const char *x = j->x + (w->at[X] + i * l->step[X]) * j->size;
+        const void *values = cpu_row_read(j->type, x, cpu_loop_step(&l->across, X), n, j->lane, &in);
+        if (j->lane == CPU_LANE_F32)
+            abreast_F32(values, i, n, j->largest, best.f32, places);
+        else if (j->lane == CPU_LANE_F64)
+            abreast_F64(values, i, n, j->largest, best.f64, places);
+        else
+            abreast_I64(values, i, n, j->largest, best.i64, places);
+        cpu_row_write(j->type, j->out + (w->at[OUT] + i * l->step[OUT]) * j->size, cpu_loop_step(&l->across, OUT), n, j->lane,
+                      &best);
+        write_places(j, w->at[PLACE] + i * l->step[PLACE], cpu_loop_step(&l->across, PLACE), n, places);
     }
 }
 
@@ -85,7 +117,13 @@ static void run_lines(void *context, int64_t begin, int64_t end) {
     const cumulative_job *j = context;
     cpu_walk w;
     cpu_walk_begin(&w, &j->lines.across, begin, end);
-    while (cpu_walk_next(&w, 1)) run_line(j, w.at[X], w.at[OUT], w.at[PLACE]);
+    const int abreast = j->place && cpu_loop_step(&j->lines.across, X) < j->lines.step[X];
+    for (int64_t n; (n = cpu_walk_next(&w, abreast ? CPU_ROW : 1)) != 0;) {
+        if (abreast)
+            run_abreast(j, &w, n);
+        else
+            run_line(j, w.at[X], w.at[OUT], w.at[PLACE]);
+    }
 }
 
 static dl_status run(const dl_frame *f, cpu_lane lane, int largest) {

@@ -12,6 +12,7 @@
 
 enum { OUT, GRID, X }; /* operands of the walk over positions; OUT: the tensor that has a value for each of them */
 enum { MOST_TAPS = 16, BLOCK = CPU_ROW / MOST_TAPS, CHANNELS = 16, COORDINATES = 3 };
+enum { HIGHEST = 3 }; /* derivatives of a higher order are 0 in every mode */
 
 typedef enum grid_mode { NEAREST, LINEAR, CUBIC } grid_mode;
 typedef enum grid_padding { ZEROS, BORDER, REFLECTION } grid_padding;
@@ -26,8 +27,8 @@ typedef struct grid_job {
     int64_t grid_step;                                                  /* between the coordinates of one position */
     int64_t channels, x_channel, out_channel;                           /* and their strides */
     int64_t batch, each;                                                /* positions of one sample */
-    char *x, *out;
-    const char *grid;
+    void *x, *out;
+    const void *grid;
     cpu_lane lane;
 } grid_job;
 
@@ -101,7 +102,7 @@ static taps1 taps_of(const grid_job *j, int32_t coordinate, double g) {
         place--;
         cpu_cubic_weights(rest, order, t.weight);
     }
-    const double scale = order == 0 ? 1 : pow(slope, (double)order);
+    const double scale = order == 0 ? 1 : order > HIGHEST ? 0 : pow(slope, (double)order);
     for (int32_t k = 0; k < t.n; k++) {
         const int64_t at = j->mode == CUBIC ? (int64_t)padded(j, (double)(place + k), n, &unused) : place + k;
         t.place[k] = at >= 0 && at < n ? at : -1;

@@ -10,7 +10,7 @@
 #include "types.h"
 
 enum { OUT, IN };
-enum { AXES = 3, MOST_PARTS = 64, ALIGN = 64 };
+enum { AXES = 3, TOGETHER = 4, MOST_PARTS = 64, ALIGN = 64 };
 
 typedef struct resample_state {
     cpu_loop rows;      /* over the result; operand IN has stride 0 along resampled dimensions */
@@ -42,14 +42,23 @@ typedef struct resample_job {
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------ */
 
-/* sum = (or +=) weight x; y_i: the sum of the taps of result i over the row t. */
+/* sum = (or +=) the weighted sum of `taps` rows, 1 to TOGETHER; y_i: the sum of the taps of result i over the row t. */
+#define SUM_ROWS(expression)                                                                                                   \
+    if (add)                                                                                                                   \
+        for (int64_t i = 0; i < n; i++) sum[i] += (expression);                                                                \
+    else                                                                                                                       \
+        for (int64_t i = 0; i < n; i++) sum[i] = (expression)
 #define ROWS(LANE, T)                                                                                                          \
-    static void weigh_##LANE(const T *x, double weight, int64_t n, int add, T *restrict sum) {                                 \
-        const T w = (T)weight;                                                                                                 \
-        if (add)                                                                                                               \
-            for (int64_t i = 0; i < n; i++) sum[i] += w * x[i];                                                                \
-        else                                                                                                                   \
-            for (int64_t i = 0; i < n; i++) sum[i] = w * x[i];                                                                 \
+    static void weigh_##LANE(const void *const *rows, const double *weights, int32_t taps, int64_t n, int add,                 \
+                             T *restrict sum) {                                                                                \
+        const T w0 = (T)weights[0], w1 = (T)weights[1], w2 = (T)weights[2], w3 = (T)weights[3];                                \
+        const T *x0 = rows[0], *x1 = rows[1], *x2 = rows[2], *x3 = rows[3];                                                    \
+        switch (taps) {                                                                                                        \
+        case 1: SUM_ROWS(w0 *x0[i]); break;                                                                                    \
+        case 2: SUM_ROWS(w0 *x0[i] + w1 * x1[i]); break;                                                                       \
+        case 3: SUM_ROWS(w0 *x0[i] + w1 * x1[i] + w2 * x2[i]); break;                                                          \
+        default: SUM_ROWS(w0 *x0[i] + w1 * x1[i] + w2 * x2[i] + w3 * x3[i]);                                                   \
+        }                                                                                                                      \
     }                                                                                                                          \
     static void along_##LANE(const cpu_taps *taps, const T *t, int64_t i, int64_t n, T *restrict y) {                          \
         const T *weight = taps->weight;                                                                                        \
@@ -82,16 +91,37 @@ static double weight_at(const resample_state *s, const cpu_taps *t, int64_t k) {
     return s->lane == CPU_LANE_F32 ? (double)((const float *)t->weight)[k] : ((const double *)t->weight)[k];
 }
 
+/* Rows that wait to be summed in one pass. */
+typedef struct pending {
+    int32_t n;
+    int add; /* is there a sum already? */
+    const void *row[TOGETHER];
+    double weight[TOGETHER];
+    cpu_row_buffer buffer[TOGETHER];
+} pending;
+
+static void flush(const resample_state *s, pending *p, int64_t n, void *sum) {
+    if (p->n == 0) return;
+    if (s->lane == CPU_LANE_F32)
+        weigh_F32(p->row, p->weight, p->n, n, p->add, sum);
+    else
+        weigh_F64(p->row, p->weight, p->n, n, p->add, sum);
+    p->add = 1;
+    p->n = 0;
+}
+
 /* The sum over the outer taps at `index` of n elements from x on, `step` apart. */
 static void sum_outer(const resample_job *j, const int64_t *index, const char *x, int64_t step, int64_t n, void *sum) {
     const resample_state *s = j->s;
     int64_t begin[AXES] = {0}, end[AXES] = {1, 1, 1}, k[AXES];
-    int add = 0;
+    const int as_stored = step == 1 && j->type == cpu_stored_as(s->lane); /* spares short rows a call */
+    pending p;
+    p.n = p.add = 0;
+    for (int32_t t = 0; t < TOGETHER; t++) p.row[t] = NULL, p.weight[t] = 0;
     for (int32_t a = 0; a < s->axes; a++) {
         begin[a] = s->taps[a].first[index[s->axis_of[a]]];
         end[a] = s->taps[a].first[index[s->axis_of[a]] + 1];
     }
-    cpu_row_buffer b;
     for (k[0] = begin[0]; k[0] < end[0]; k[0]++)
         for (k[1] = begin[1]; k[1] < end[1]; k[1]++)
             for (k[2] = begin[2]; k[2] < end[2]; k[2]++) {
@@ -101,32 +131,38 @@ static void sum_outer(const resample_job *j, const int64_t *index, const char *x
                     weight *= weight_at(s, &s->taps[a], k[a]);
                     from += s->taps[a].place[k[a]] * s->in_stride[a] * j->element;
                 }
-                const void *values = cpu_row_read(j->type, from, step, n, s->lane, &b);
-                if (s->lane == CPU_LANE_F32)
-                    weigh_F32(values, weight, n, add, sum);
-                else
-                    weigh_F64(values, weight, n, add, sum);
-                add = 1;
+                p.row[p.n] = as_stored ? from : cpu_row_read(j->type, from, step, n, s->lane, &p.buffer[p.n]);
+                p.weight[p.n++] = weight;
+                if (p.n == TOGETHER) flush(s, &p, n, sum);
             }
-    if (!add) memset(sum, 0, (size_t)(n * lane_size(s->lane)));
+    flush(s, &p, n, sum);
+    if (!p.add) memset(sum, 0, (size_t)(n * lane_size(s->lane)));
+}
+
+/* Where n results can be computed in place: their own memory if they are stored as the lane's values, one behind another. */
+static void *in_place(const resample_job *j, char *out, int64_t step, cpu_row_buffer *buffer) {
+    return step == 1 && j->type == cpu_stored_as(j->s->lane) ? (void *)out : buffer;
 }
 
 static void make_row_along(const resample_job *j, const cpu_walk *w, int64_t n, char *scratch) {
     const resample_state *s = j->s;
     const int64_t size = lane_size(s->lane), step = cpu_loop_step(&s->rows, OUT);
     const char *x = j->in + w->at[IN] * j->element;
-    cpu_row_buffer y;
+    const void *const sums = scratch;
+    cpu_row_buffer buffer;
     for (int64_t i = 0; i < s->in_length; i += CPU_ROW) {
         const int64_t m = s->in_length - i < CPU_ROW ? s->in_length - i : CPU_ROW;
         sum_outer(j, w->index, x + i * s->in_step * j->element, s->in_step, m, scratch + i * size);
     }
     for (int64_t i = 0; i < n; i += CPU_ROW) {
         const int64_t m = n - i < CPU_ROW ? n - i : CPU_ROW;
+        char *const out = j->out + (w->at[OUT] + i * step) * j->element;
+        void *const y = in_place(j, out, step, &buffer);
         if (s->lane == CPU_LANE_F32)
-            along_F32(&s->inner, (const float *)scratch, i, m, y.f32);
+            along_F32(&s->inner, sums, i, m, y);
         else
-            along_F64(&s->inner, (const double *)scratch, i, m, y.f64);
-        cpu_row_write(j->type, j->out + (w->at[OUT] + i * step) * j->element, step, m, s->lane, &y);
+            along_F64(&s->inner, sums, i, m, y);
+        if (y != out) cpu_row_write(j->type, out, step, m, s->lane, y);
     }
 }
 
@@ -136,7 +172,7 @@ static void make_parts(void *context, int64_t begin, int64_t end) {
     const resample_state *s = j->s;
     const int64_t inner = cpu_loop_inner(&s->rows), rows = s->rows.count / inner;
     const int64_t out = cpu_loop_step(&s->rows, OUT), in = cpu_loop_step(&s->rows, IN);
-    cpu_row_buffer sum;
+    cpu_row_buffer buffer;
     cpu_walk w;
     for (int64_t part = begin; part < end; part++) {
         cpu_walk_begin(&w, &s->rows, rows * part / s->parts * inner, rows * (part + 1) / s->parts * inner);
@@ -145,8 +181,10 @@ static void make_parts(void *context, int64_t begin, int64_t end) {
                 make_row_along(j, &w, n, j->scratch + part * row_bytes(s));
                 continue;
             }
-            sum_outer(j, w.index, j->in + w.at[IN] * j->element, in, n, &sum);
-            cpu_row_write(j->type, j->out + w.at[OUT] * j->element, out, n, s->lane, &sum);
+            char *const to = j->out + w.at[OUT] * j->element;
+            void *const sum = in_place(j, to, out, &buffer);
+            sum_outer(j, w.index, j->in + w.at[IN] * j->element, in, n, sum);
+            if (sum != to) cpu_row_write(j->type, to, out, n, s->lane, sum);
         }
     }
 }

@@ -39,17 +39,22 @@ enum { MOST_FIXED = 9 };
         *value = best;                                                                                                         \
     }
 #define FIXED(LANE, T, I, N, S)                                                                                                \
-    static void fixed_##LANE##_##N##_##S(const T *const *rows, const I *place, int64_t n, I step, T *restrict value,           \
+    static void fixed_##LANE##_##N##_##S(const T *const *rows, const I *places, int64_t n, I step, T *restrict value,          \
                                          I *restrict index) {                                                                  \
         const T *x[N];                                                                                                         \
-        for (int k = 0; k < N; k++) x[k] = rows[k];                                                                            \
+        I place[N]; /* copies, which no result overwrites */                                                                   \
+        for (int k = 0; k < N; k++) {                                                                                          \
+            x[k] = rows[k];                                                                                                    \
+            place[k] = places[k];                                                                                              \
+        }                                                                                                                      \
         for (int64_t i = 0; i < n; i++) {                                                                                      \
             T best = x[0][i * S];                                                                                              \
             I at = place[0];                                                                                                   \
             for (int k = 1; k < N; k++) {                                                                                      \
-                const T v = x[k][i * S];                                                                                       \
-                at = BETTER(v, best) ? place[k] : at;                                                                          \
-                best = BETTER(v, best) ? v : best;                                                                             \
+                const T v = x[k][i * S], above = v > best ? v : best;                                                          \
+                const I of_above = v > best ? place[k] : at;                                                                   \
+                best = v != v ? v : above;                                                                                     \
+                at = v != v ? place[k] : of_above;                                                                             \
             }                                                                                                                  \
             value[i] = best;                                                                                                   \
             index[i] = at + (I)i * step;                                                                                       \

@@ -266,7 +266,7 @@ static inline void pool_along(const pool_job *j, const pool_axis *a, const pool_
     pool_enter(j, a, POOL_SPATIAL - 1, o, &p);
     if (j->lane_dim < 0) {
         p.n = n;
-        p.x_step = a->stride * x->stride[POOL_SPATIAL - 1];
+        p.x_step = n == 1 ? 1 : a->stride * x->stride[POOL_SPATIAL - 1];
         p.y_step = y->stride[POOL_SPATIAL - 1];
         p.index_step = index->stride[POOL_SPATIAL - 1];
         p.place_step = a->stride;

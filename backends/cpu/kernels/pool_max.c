@@ -9,7 +9,7 @@ typedef union places {
     int64_t f64[CPU_ROW];
 } places;
 
-enum { MOST_FIXED = 9 };
+enum { MOST_FIXED = 9, TAIL = 8 };
 
 /* value and place of n outputs: first() starts with one element of each window, next() takes another; fixed_N_S takes N rows
  * x[k] at once, S apart; scan() takes n elements of one window, `step` places apart. */
@@ -79,11 +79,12 @@ FIXED_ALL(f32, float, int32_t)
 FIXED_ALL(f64, double, int64_t)
 
 /* All of a small window at once. 0: it is none. */
+/* What does not fill a vector at the end is computed as the last TAIL outputs, again with some before. */
 #define FOLD_FIXED(LANE, T, I)                                                                                                 \
     static int fold_fixed_##LANE(const pool_job *j, const pool_patch *p, T *value, I *index) {                                 \
         const T *rows[MOST_FIXED];                                                                                             \
         I place[MOST_FIXED];                                                                                                   \
-        const int64_t size = pool_size(p);                                                                                     \
+        const int64_t size = pool_size(p), whole = p->n < TAIL ? p->n : p->n - p->n % TAIL, again = p->n - TAIL;               \
         fixed_##LANE##_fn *const fixed = size > MOST_FIXED ? NULL : fixed_##LANE(size, p->x_step);                             \
         if (!fixed || p->x_step < 1 || p->x_step > 2) return 0;                                                                \
         int k = 0;                                                                                                             \
@@ -91,7 +92,13 @@ FIXED_ALL(f64, double, int64_t)
             rows[k] = (const T *)pool_element(j, p, k0, k1, k2);                                                               \
             place[k++] = (I)pool_place(p, k0, k1, k2);                                                                         \
         }                                                                                                                      \
-        fixed(rows, place, p->n, (I)p->place_step, value, index);                                                              \
+        fixed(rows, place, whole, (I)p->place_step, value, index);                                                             \
+        if (whole == p->n) return 1;                                                                                           \
+        for (k = 0; k < size; k++) {                                                                                           \
+            rows[k] += again * p->x_step;                                                                                      \
+            place[k] += (I)(again * p->place_step);                                                                            \
+        }                                                                                                                      \
+        fixed(rows, place, TAIL, (I)p->place_step, value + again, index + again);                                              \
         return 1;                                                                                                              \
     }
 FOLD_FIXED(f32, float, int32_t)

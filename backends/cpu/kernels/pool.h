@@ -54,7 +54,10 @@ static inline pool_window pool_window_of(const pool_axis *a, int64_t o) {
     return w;
 }
 
-static inline int64_t pool_window_count(pool_window w) { return (w.end - w.begin + w.step - 1) / w.step; }
+static inline int64_t pool_window_count(pool_window w) {
+    const int64_t length = w.end - w.begin;
+    return w.step == 1 ? length : (length + w.step - 1) / w.step; /* a division takes as long as a small window */
+}
 
 /* The window's size with the padding: it does not count what ceil_mode adds behind that. */
 static inline int64_t pool_padded(const pool_axis *a, int64_t o) {

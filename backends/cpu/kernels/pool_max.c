@@ -9,10 +9,10 @@ typedef union places {
     int64_t f64[CPU_ROW];
 } places;
 
-enum { MOST_FIXED = 9, TAIL = 8 };
+enum { MOST_FIXED = 9 };
 
 /* value and place of n outputs: first() starts with one element of each window, next() takes another; fixed_N_S takes N rows
- * x[k] at once, S apart; scan() takes n elements of one window, `step` places apart. */
+ * at once, S apart, of at least one vector; scan() takes n elements of one window, `step` places apart. */
 #define BETTER(v, best) (((v) > (best)) | ((v) != (v)))
 #define LOOPS(LANE, T, I)                                                                                                      \
     static void first_##LANE(const T *x, int64_t n, I place, I step, T *restrict value, I *restrict index) {                   \
@@ -38,26 +38,54 @@ enum { MOST_FIXED = 9, TAIL = 8 };
         }                                                                                                                      \
         *value = best;                                                                                                         \
     }
+/* Vectors of values and places: gcc's own loops over every second element leave the last ones to scalar code, which here would
+ * be most of a row. The second half of those elements is loaded from one before, so that nothing behind a row is read. */
+#ifdef __AVX2__
+enum { VECTOR = 32 };
+#define EVEN_f32                                                                                                               \
+    { 0, 2, 4, 6, 9, 11, 13, 15 }
+#define EVEN_f64                                                                                                               \
+    { 0, 2, 5, 7 }
+#else
+enum { VECTOR = 16 };
+#define EVEN_f32                                                                                                               \
+    { 0, 2, 5, 7 }
+#define EVEN_f64                                                                                                               \
+    { 0, 3 }
+#endif
+enum { LANES_f32 = VECTOR / 4, LANES_f64 = VECTOR / 8 };
+#define VECTORS(LANE, T, I)                                                                                                    \
+    typedef T values_##LANE __attribute__((vector_size(VECTOR)));                                                              \
+    typedef I indices_##LANE __attribute__((vector_size(VECTOR)));                                                             \
+    static inline values_##LANE load_##LANE(const T *x, int step) {                                                            \
+        values_##LANE a, b;                                                                                                    \
+        memcpy(&a, x, sizeof a);                                                                                               \
+        if (step == 1) return a;                                                                                               \
+        memcpy(&b, x + LANES_##LANE - 1, sizeof b);                                                                            \
+        return __builtin_shuffle(a, b, (indices_##LANE)EVEN_##LANE);                                                           \
+    }
+VECTORS(f32, float, int32_t)
+VECTORS(f64, double, int64_t)
+
 #define FIXED(LANE, T, I, N, S)                                                                                                \
     static void fixed_##LANE##_##N##_##S(const T *const *rows, const I *places, int64_t n, I step, T *restrict value,          \
                                          I *restrict index) {                                                                  \
-        const T *x[N];                                                                                                         \
-        I place[N]; /* copies, which no result overwrites */                                                                   \
-        for (int k = 0; k < N; k++) {                                                                                          \
-            x[k] = rows[k];                                                                                                    \
-            place[k] = places[k];                                                                                              \
-        }                                                                                                                      \
-        for (int64_t i = 0; i < n; i++) {                                                                                      \
-            T best = x[0][i * S];                                                                                              \
-            I at = place[0];                                                                                                   \
+        enum { LANES = LANES_##LANE };                                                                                         \
+        indices_##LANE count = {0};                                                                                            \
+        for (int l = 0; l < LANES; l++) count[l] = l;                                                                          \
+        for (int64_t block = 0; block < n; block += LANES) {                                                                   \
+            const int64_t i = block + LANES > n ? n - LANES : block;                                                           \
+            values_##LANE best = load_##LANE(rows[0] + i * S, S);                                                              \
+            indices_##LANE at = places[0] + (indices_##LANE){0};                                                               \
             for (int k = 1; k < N; k++) {                                                                                      \
-                const T v = x[k][i * S], above = v > best ? v : best;                                                          \
-                const I of_above = v > best ? place[k] : at;                                                                   \
-                best = v != v ? v : above;                                                                                     \
-                at = v != v ? place[k] : of_above;                                                                             \
+                const values_##LANE v = load_##LANE(rows[k] + i * S, S);                                                       \
+                const indices_##LANE better = BETTER(v, best);                                                                 \
+                at = (at & ~better) | (places[k] & better);                                                                    \
+                best = (values_##LANE)(((indices_##LANE)best & ~better) | ((indices_##LANE)v & better));                       \
             }                                                                                                                  \
-            value[i] = best;                                                                                                   \
-            index[i] = at + (I)i * step;                                                                                       \
+            at += (count + (I)i) * step;                                                                                       \
+            memcpy(value + i, &best, sizeof best);                                                                             \
+            memcpy(index + i, &at, sizeof at);                                                                                 \
         }                                                                                                                      \
     }
 #define FIXED_ALL(LANE, T, I)                                                                                                  \
@@ -79,26 +107,20 @@ FIXED_ALL(f32, float, int32_t)
 FIXED_ALL(f64, double, int64_t)
 
 /* All of a small window at once. 0: it is none. */
-/* What does not fill a vector at the end is computed as the last TAIL outputs, again with some before. */
 #define FOLD_FIXED(LANE, T, I)                                                                                                 \
     static int fold_fixed_##LANE(const pool_job *j, const pool_patch *p, T *value, I *index) {                                 \
         const T *rows[MOST_FIXED];                                                                                             \
         I place[MOST_FIXED];                                                                                                   \
-        const int64_t size = pool_size(p), whole = p->n < TAIL ? p->n : p->n - p->n % TAIL, again = p->n - TAIL;               \
-        fixed_##LANE##_fn *const fixed = size > MOST_FIXED ? NULL : fixed_##LANE(size, p->x_step);                             \
-        if (!fixed || p->x_step < 1 || p->x_step > 2) return 0;                                                                \
+        const int64_t size = pool_size(p);                                                                                     \
+        if (size > MOST_FIXED || p->n < LANES_##LANE || p->x_step < 1 || p->x_step > 2) return 0;                              \
+        fixed_##LANE##_fn *const fixed = fixed_##LANE(size, p->x_step);                                                        \
+        if (!fixed) return 0;                                                                                                  \
         int k = 0;                                                                                                             \
         POOL_FOR_WINDOW(p, k0, k1, k2) {                                                                                       \
             rows[k] = (const T *)pool_element(j, p, k0, k1, k2);                                                               \
             place[k++] = (I)pool_place(p, k0, k1, k2);                                                                         \
         }                                                                                                                      \
-        fixed(rows, place, whole, (I)p->place_step, value, index);                                                             \
-        if (whole == p->n) return 1;                                                                                           \
-        for (k = 0; k < size; k++) {                                                                                           \
-            rows[k] += again * p->x_step;                                                                                      \
-            place[k] += (I)(again * p->place_step);                                                                            \
-        }                                                                                                                      \
-        fixed(rows, place, TAIL, (I)p->place_step, value + again, index + again);                                              \
+        fixed(rows, place, p->n, (I)p->place_step, value, index);                                                              \
         return 1;                                                                                                              \
     }
 FOLD_FIXED(f32, float, int32_t)

@@ -51,3 +51,20 @@ function F.oneHot(labels, classes) return ops.one_hot(ops.sub_scalar(labels, 1),
 for _, part in ipairs {'nn.padding', 'nn.resample'} do
     for name, f in pairs(require(part)) do F[name] = f end
 end
+
+-- Pooling: the modules, made for one call.
+local function pool(class)
+    return function(x, first, options) return nn[class](first, options):compute(x) end
+end
+
+--- F.maxPool2d(x, kernel [, options]), F.avgPool2d, F.lpPool2d(x, p, options), F.adaptiveAvgPool2d(x, size),
+-- F.adaptiveMaxPool2d, and likewise 1d and 3d: as the modules. F.maxUnpool2d(x, indices, kernel [, options]).
+for _, d in ipairs {'1d', '2d', '3d'} do
+    for name, class in pairs {maxPool = 'MaxPool', avgPool = 'AvgPool', lpPool = 'LPPool', adaptiveAvgPool = 'AdaptiveAvgPool',
+        adaptiveMaxPool = 'AdaptiveMaxPool'} do
+        F[name .. d] = pool(class .. d)
+    end
+    F['maxUnpool' .. d] = function(x, indices, kernel, options)
+        return nn['MaxUnpool' .. d](kernel, options):compute(x, indices)
+    end
+end

@@ -16,6 +16,14 @@ local function apart(...)
     return t:uniform(0.1, 0.4):add(torch.DoubleTensor(...):random(-3, 2))
 end
 
+-- Values all well apart from each other, so that maxima stay where they are.
+local function spread(...)
+    local t = torch.DoubleTensor(...)
+    local n = t:nElement()
+    t:view(n):copy(torch.randperm(n):double():mul(4 / n):add(-2))
+    return t
+end
+
 -- {make, inputs…}: inputs are functions that make one.
 local rows = {
     ['nn.Linear(3, 4)'] = {function() return nn.Linear(3, 4) end, x(3), x(5, 3), x(2, 2, 3)},
@@ -101,6 +109,39 @@ local rows = {
     ['nn.PixelUnshuffle(2)'] = {function() return nn.PixelUnshuffle(2) end, x(2, 2, 4), x(2, 1, 4, 2)},
     ['nn.SpatialDropout evaluating'] = {function() return nn.SpatialDropout(0.3):evaluate() end, x(2, 3, 2)},
     ['nn.AlphaDropout evaluating'] = {function() return nn.AlphaDropout(0.3):evaluate() end, x(2, 3)},
+    ['nn.SpatialMaxPooling(2, 2)'] = {function() return nn.SpatialMaxPooling(2, 2) end, spread(2, 4, 5), spread(2, 2, 4, 4)},
+    ['nn.SpatialMaxPooling padded'] = {
+        function() return nn.SpatialMaxPooling(3, 3, 2, 2, 1, 1):ceil() end, spread(2, 2, 6, 5)},
+    ['nn.SpatialDilatedMaxPooling'] = {
+        function() return nn.SpatialDilatedMaxPooling(2, 2, 1, 1, 0, 0, 2, 1) end, spread(2, 2, 4, 5)},
+    ['nn.VolumetricMaxPooling(2, 2, 2)'] = {function() return nn.VolumetricMaxPooling(2, 2, 2) end, spread(2, 4, 4, 4)},
+    ['nn.TemporalMaxPooling(2)'] = {function() return nn.TemporalMaxPooling(2) end, spread(6, 3), spread(2, 4, 3)},
+    ['nn.MaxPool1d(3)'] = {function() return nn.MaxPool1d(3, {stride = 2, padding = 1}) end, spread(2, 3, 7)},
+    ['nn.MaxPool3d(2)'] = {function() return nn.MaxPool3d(2) end, spread(1, 2, 4, 2, 4)},
+    ['nn.SpatialAveragePooling(3, 2)'] = {function() return nn.SpatialAveragePooling(3, 2, 2, 1, 1, 1) end, x(2, 2, 5, 5)},
+    ['nn.SpatialAveragePooling summing'] = {function()
+        local m = nn.SpatialAveragePooling(2, 2, 2, 2):setCountExcludePad()
+        m.divide = false
+        return m
+    end, x(2, 2, 4, 4)},
+    ['nn.VolumetricAveragePooling(2, 2, 2)'] = {function() return nn.VolumetricAveragePooling(2, 2, 2) end, x(2, 4, 4, 4)},
+    ['nn.AvgPool2d(3)'] = {
+        function() return nn.AvgPool2d(3, {stride = 2, padding = 1, countIncludePad = false}) end, x(2, 2, 5, 6)},
+    ['nn.AdaptiveAvgPool2d({2, 3})'] = {function() return nn.AdaptiveAvgPool2d({2, 3}) end, x(2, 5, 7), x(1, 2, 4, 6)},
+    ['nn.AdaptiveMaxPool2d(2)'] = {function() return nn.AdaptiveMaxPool2d(2) end, spread(2, 5, 3)},
+    ['nn.SpatialAdaptiveAveragePooling(1, 1)'] = {
+        function() return nn.SpatialAdaptiveAveragePooling(1, 1) end, x(2, 3, 4, 5)},
+    ['nn.SpatialLPPooling(2, 2, 2, 2)'] = {function() return nn.SpatialLPPooling(2, 2, 2, 2) end, x(2, 4, 4)},
+    ['nn.LPPool2d(3)'] = {function() return nn.LPPool2d(3, {kernel = 2}) end, positive(2, 4, 4)},
+    ['nn.SpatialSubSampling(2, 2, 2)'] = {function() return nn.SpatialSubSampling(2, 2, 2) end, x(2, 3, 4), x(2, 2, 3, 4)},
+    ['nn.TemporalDynamicKMaxPooling(2)'] = {
+        function() return nn.TemporalDynamicKMaxPooling(2) end, spread(5, 2), spread(2, 4, 2)},
+    ['nn.SpatialFractionalMaxPooling'] = {
+        function() return nn.SpatialFractionalMaxPooling(2, 2, 3, 2):fixPoolingRegions() end, spread(2, 2, 5, 6)},
+    ['nn.SpatialMaxUnpooling'] = {function()
+        local pool = nn.SpatialMaxPooling(2, 2)
+        return nn.Sequential(pool, nn.SpatialMaxUnpooling(pool))
+    end, spread(2, 4, 5)},
     ['nn.Identity()'] = {function() return nn.Identity() end, x(4), x(4, 3), {x(2), x(3)}},
     ['nn.Contiguous()'] = {function() return nn.Contiguous() end, x(4, 3), x(4, 3):t()},
     ['nn.Copy()'] = {function() return nn.Copy() end, x(4, 3)},

@@ -213,6 +213,26 @@ static void run_channels(norm_channels *c) {
     }
 }
 
+/* The epilogue over results [begin, end) of a contiguous output. */
+static void finish_places(void *context, int64_t begin, int64_t end) {
+    norm_job *j = context;
+    for (int64_t at = begin; at < end; at += CPU_ROW)
+        norm_finish(j, norm_at(j, NORM_OUT, at), at, 1, end - at < CPU_ROW ? end - at : CPU_ROW);
+}
+
+/* run_channels; where runs are so short that starting the epilogue's program would cost more than it computes, that comes in a
+ * pass of its own. */
+static void run_with_epilogue(norm_channels *c, const dl_tensor *out) {
+    enum { SHORT_RUN = 64 };
+    const cpu_program *epilogue = c->job.epilogue;
+    const int apart = epilogue && !by_columns(c) && cpu_loop_inner(&c->places) < SHORT_RUN && cpu_contiguous(out) &&
+                      norm_direct(&c->job, NORM_OUT, 1);
+    if (apart) c->job.epilogue = NULL;
+    run_channels(c);
+    c->job.epilogue = epilogue;
+    if (apart) cpu_parallel(cpu_count(out), epilogue->grain, finish_places, &c->job);
+}
+
 /* running = (1 - momentum) running + momentum factor batch */
 static void follow(const dl_tensor *running, const double *batch, double momentum, double factor, double *room) {
     const int64_t n = cpu_count(running);
@@ -235,7 +255,7 @@ static dl_status run_forward(const dl_frame *f, const dl_plan *plan, int64_t gro
         load(f->in[4], c.var);
         invert_deviations(c.channels, c.var, c.eps, c.rstd);
     }
-    run_channels(&c);
+    run_with_epilogue(&c, f->out[0]);
     store(f->out[1], c.mean);
     store(f->out[2], c.var);
     if (momentum > 0 && !c.job.fault) { /* unbiased: as of a sample, not of all there is */

@@ -77,6 +77,7 @@ static inline int norm_direct(const norm_job *j, int operand, int64_t step) { /*
 }
 static inline char *norm_at(const norm_job *j, int operand, int64_t at) { return j->data[operand] + at * j->size[operand]; }
 static inline const void *norm_read(const norm_job *j, int operand, int64_t at, int64_t step, int64_t n, cpu_row_buffer *b) {
+    if (norm_direct(j, operand, step)) return norm_at(j, operand, at);
     return cpu_row_read(j->type[operand], norm_at(j, operand, at), step, n, j->lane, b);
 }
 static inline int64_t norm_lane_size(const norm_job *j) { return j->lane == CPU_LANE_F64 ? 8 : 4; }

@@ -129,13 +129,13 @@ static void each_piece(column_set *s, void (*body)(void *, int64_t, int64_t)) {
 
 static void set_coefficient(const column_set *s, int which, int64_t column, double value) {
     if (s->run->c->job.lane == CPU_LANE_F64)
-        ((double *)s->coefficient[which])[column] = value;
+        ((double *)(void *)s->coefficient[which])[column] = value;
     else
-        ((float *)s->coefficient[which])[column] = (float)value;
+        ((float *)(void *)s->coefficient[which])[column] = (float)value;
 }
 static double coefficient(const column_set *s, int which, int64_t column) {
-    return s->run->c->job.lane == CPU_LANE_F64 ? ((double *)s->coefficient[which])[column]
-                                               : (double)((float *)s->coefficient[which])[column];
+    return s->run->c->job.lane == CPU_LANE_F64 ? ((double *)(void *)s->coefficient[which])[column]
+                                               : (double)((float *)(void *)s->coefficient[which])[column];
 }
 
 /* Sums over all segments, left where the first one's are. */

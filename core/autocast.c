@@ -29,8 +29,10 @@ int32_t dl_autocast_policy_of(const char *op) {
     return DL_AUTOCAST_NONE;
 }
 
-/* The type that autocast wants t in; its own where it is left alone. float64 always is. */
-static dl_dtype wanted(const dl_op *op, const dl_tensor *t) {
+/* The type that autocast wants input k in; its own where it is left alone: float64, and what the op writes. */
+static dl_dtype wanted(const dl_op *op, const dl_tensor *const *in, int32_t k) {
+    const dl_tensor *t = in[k];
+    if (op->tensors[k].written) return t->type;
     if (op->autocast == DL_AUTOCAST_LOW) return t->type == DL_F32 ? low_type : t->type;
     return t->type == DL_BF16 || t->type == DL_F16 ? DL_F32 : t->type;
 }
@@ -38,7 +40,7 @@ static dl_dtype wanted(const dl_op *op, const dl_tensor *t) {
 int dl_autocast_applies(const dl_op *op, const dl_tensor *const *in, int32_t n_in) {
     if (low_type == OFF || op->autocast == DL_AUTOCAST_NONE) return 0;
     for (int32_t k = 0; k < n_in; k++)
-        if (in[k] && in[k]->storage && wanted(op, in[k]) != in[k]->type) return 1;
+        if (in[k] && in[k]->storage && wanted(op, in, k) != in[k]->type) return 1;
     return 0;
 }
 
@@ -47,8 +49,8 @@ dl_status dl_autocast_inputs(const dl_op *op, const dl_tensor *const *in, int32_
     const int32_t copy = dl_op_find("copy");
     for (int32_t k = 0; k < n_in; k++) {
         converted[k] = in[k];
-        if (!in[k] || !in[k]->storage || wanted(op, in[k]) == in[k]->type) continue;
-        const dl_attr type = {.kind = DL_ATTR_INT, .v.i = wanted(op, in[k])};
+        if (!in[k] || !in[k]->storage || wanted(op, in, k) == in[k]->type) continue;
+        const dl_attr type = {.kind = DL_ATTR_INT, .v.i = wanted(op, in, k)};
         DL_TRY(dl_call(copy, &in[k], 1, (dl_tensor *[]){&made[k]}, 1, &type, 1));
         converted[k] = &made[k];
     }

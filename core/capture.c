@@ -155,7 +155,8 @@ dl_status dl_capture_end(dl_capture **out) {
 static void touch_written(const step *s) {
     if (!(s->op->def.flags & DL_OP_MUTATES)) return;
     for (uint32_t k = 0; k < s->frame.n_in; k++)
-        if (s->frame.in[k]) dl_storage_touch(s->frame.in[k]->storage);
+        if (s->frame.in[k] && dl_op_argument(s->op, (int32_t)k, (int32_t)s->frame.n_in)->written)
+            dl_storage_touch(s->frame.in[k]->storage);
 }
 
 dl_status dl_capture_replay(dl_capture *c) {

@@ -79,10 +79,10 @@ static dl_status check_chain(const dl_op *op, const dl_epilogue *chain, int32_t 
 }
 
 /* While recording, the values between the calls do not exist afterwards: only a single follower whose gradient reads nothing
- * but its output can be fused, after an op that does not save its own output. */
+ * but its output can be fused, after an op whose own gradient does not read its first output. */
 static int may_fuse_recorded(const dl_op *op, const dl_epilogue *chain, int32_t n) {
     dl_op *gradient;
-    if (n != 1 || op->saved_out) return 0;
+    if (n != 1 || (op->saved_out & 1)) return 0;
     if (dl_op_gradient(dl_op_at(chain[0].op), 0, &gradient) != DL_OK) return 0;
     return !(gradient->saved_in >> 1 & 1);
 }
@@ -144,22 +144,23 @@ static dl_status call_one_by_one(const dl_op *op, const dl_tensor *const *in, in
 }
 
 /* A fused call has run with recording off: now record it as the two calls it stands for. */
-static dl_status record_pair(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, const dl_attr *attr,
-                             int32_t n_attr, const dl_epilogue *follower) {
+static dl_status record_pair(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
+                             const dl_attr *attr, int32_t n_attr, const dl_epilogue *follower) {
     dl_attr full[DL_MAX_ATTRS];
     dl_node *node = NULL;
     dl_op *pointwise = dl_op_at(follower->op);
     DL_TRY(dl_op_attrs(op, attr, n_attr, full));
-    dl_frame frame = {.n_in = (uint32_t)n_in, .n_out = 1, .n_attr = (uint32_t)op->n_attrs, .in = in, .out = &out, .attr = full};
+    dl_frame frame = {
+        .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out, .n_attr = (uint32_t)op->n_attrs, .in = in, .out = out, .attr = full};
     DL_TRY(dl_record_begin(op, &frame, &node));
-    dl_record_end(node, &out, 1);
+    dl_record_end(node, out, n_out);
     dl_node_release(node);
-    const dl_tensor *middle = out; /* stands for the value between: same shape, variable of the first node */
+    const dl_tensor *middle = out[0]; /* stands for the value between: same shape, variable of the first node */
     DL_TRY(chain_attrs(follower, 1, full));
-    frame = (dl_frame){.n_in = 1, .n_out = 1, .n_attr = (uint32_t)pointwise->n_attrs, .in = &middle, .out = &out, .attr = full};
+    frame = (dl_frame){.n_in = 1, .n_out = 1, .n_attr = (uint32_t)pointwise->n_attrs, .in = &middle, .out = out, .attr = full};
     node = NULL;
     DL_TRY(dl_record_begin(pointwise, &frame, &node));
-    dl_record_end(node, &out, 1);
+    dl_record_end(node, out, 1);
     dl_node_release(node);
     return DL_OK;
 }
@@ -168,11 +169,15 @@ static dl_status record_pair(dl_op *op, const dl_tensor *const *in, int32_t n_in
  * backward reads. */
 static int may_fuse(const dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
                     const dl_epilogue *chain, int32_t n) {
-    if (n < 1 || n_out != 1 || (op->def.flags & (DL_OP_COMPOSITE | DL_OP_VIEW))) return 0;
-    if (out[0]->storage && out[0]->var) return 0;
+    int given = 0;
+    if (n < 1 || n_out < 1 || n_out != op->n_outs || (op->def.flags & (DL_OP_COMPOSITE | DL_OP_VIEW))) return 0;
+    for (int32_t k = 0; k < n_out; k++) {
+        if (out[k]->storage && out[k]->var) return 0;
+        given |= out[k]->storage != NULL;
+    }
     if (dl_autocast_applies(op, in, n_in)) return 0; /* its result will have another type */
     if (!dl_must_record(in, n_in)) return 1;
-    return !(op->def.flags & DL_OP_POINTWISE) && !out[0]->storage && may_fuse_recorded(op, chain, n);
+    return !(op->def.flags & DL_OP_POINTWISE) && !given && may_fuse_recorded(op, chain, n);
 }
 
 /* The chain's program (a pointwise op is its first link) and attributes; NULL where types, length or attributes forbid one. */
@@ -198,12 +203,15 @@ dl_status dl_call_fused(int32_t id, const dl_tensor *const *in, int32_t n_in, dl
     dl_attr attrs[DL_PROG_MAX_ATTR];
     if (may_fuse(op, in, n_in, out, n_out, chain, n)) DL_TRY(fused_program(op, in, n_in, attr, n_attr, chain, n, attrs, &prog));
     if (!prog) return call_one_by_one(op, in, n_in, out, n_out, attr, n_attr, chain, n);
-    int record = dl_must_record(in, n_in), given = out[0]->storage != NULL;
+    const int record = dl_must_record(in, n_in);
+    uint32_t given = 0;
+    for (int32_t k = 0; k < n_out; k++) given |= (uint32_t)(out[k]->storage != NULL) << k;
     int32_t enabled = dl_set_grad_enabled(0);
     dl_status status = dl_call_op(op, in, n_in, out, n_out, attr, n_attr, prog, attrs);
     dl_set_grad_enabled(enabled);
     if (status == DL_UNSUPPORTED) return call_one_by_one(op, in, n_in, out, n_out, attr, n_attr, chain, n);
-    if (status == DL_OK && record) status = record_pair(op, in, n_in, out[0], attr, n_attr, chain);
-    if (status != DL_OK && !given) dl_tensor_clear(out[0]);
+    if (status == DL_OK && record) status = record_pair(op, in, n_in, out, n_out, attr, n_attr, chain);
+    for (int32_t k = 0; k < n_out && status != DL_OK; k++)
+        if (!(given >> k & 1)) dl_tensor_clear(out[k]);
     return status;
 }

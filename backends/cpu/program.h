@@ -30,7 +30,11 @@ typedef struct cpu_attrs {
 dl_status CPU_ISA(cpu_program_open)(const dl_prog *, cpu_program **out);
 void CPU_ISA(cpu_program_close)(void *program);
 void CPU_ISA(cpu_program_attrs)(const cpu_program *, const dl_attr *, cpu_attrs *out);
+/* The same for an epilogue of results of a floating dtype: refused unless it maps each element by itself to the type that the
+ * dtype is computed in (float for halves). */
+dl_status CPU_ISA(cpu_epilogue_open)(const dl_prog *, dl_dtype, cpu_program **out);
 #define cpu_program_open CPU_ISA(cpu_program_open)
+#define cpu_epilogue_open CPU_ISA(cpu_epilogue_open)
 #define cpu_program_close CPU_ISA(cpu_program_close)
 #define cpu_program_attrs CPU_ISA(cpu_program_attrs)
 

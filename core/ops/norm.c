@@ -1,172 +1,78 @@
-/* norm.c - layer, group and batch normalisation: all are `standardize` over other dimensions of a view of x. */
+/* norm.c - layer, group and batch normalisation, and the ops that compute their gradients. */
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
 #include <string.h>
 
+/* Inputs of a forward op, and of a backward op. */
+enum { X, WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR };
+enum { OF_GRAD, OF_X, OF_WEIGHT, OF_MEAN, OF_VAR, BACKWARD_INPUTS };
+/* Attributes: the first two of all; then affine of the backward ops. */
+enum { KIND, EPS, AFFINE };
+
+/* x as a shape against which statistics and parameters broadcast once they have theirs. */
+typedef struct norm_view {
+    dl_shape x, statistics, affine;
+    uint32_t mask; /* dimensions of x that one mean belongs to */
+    int fixed;     /* mean and var do not depend on x */
+    int rms;       /* the mean counts as 0 */
+} norm_view;
+
 /* Statistics of halves are kept in float. */
 static dl_dtype statistics_type(const dl_tensor *x) { return x->type == DL_F64 ? DL_F64 : DL_F32; }
 
-static dl_shape statistics_shape(const dl_tensor *x, uint32_t mask) {
-    dl_shape s = shape_of(x);
+/* ---- views ----------------------------------------------------------------------------------------------------------- */
+
+static dl_shape ones_where(const dl_shape *x, uint32_t mask) {
+    dl_shape s = *x;
     for (int32_t d = 0; d < s.ndim; d++)
         if (mask >> d & 1) s.size[d] = 1;
     return s;
 }
 
+static norm_view view_of_rows(const dl_tensor *x, int64_t dims, int rms) {
+    const int32_t kept = x->ndim - (int32_t)dims;
+    norm_view v = {.x = shape_of(x), .rms = rms, .mask = ((1u << x->ndim) - 1) & ~((1u << kept) - 1)};
+    v.statistics = ones_where(&v.x, v.mask);
+    v.affine = ones_where(&v.x, (1u << kept) - 1);
+    return v;
+}
+
+static norm_view view_of_groups(const dl_tensor *x, int64_t groups) {
+    const int64_t places = count_of(x->ndim - 2, x->shape + 2);
+    norm_view v = {.x = {4, {x->shape[0], groups, x->shape[1] / groups, places}}, .mask = 4 | 8};
+    v.statistics = ones_where(&v.x, v.mask);
+    v.affine = ones_where(&v.x, 1 | 8);
+    return v;
+}
+
+static norm_view view_of_batch(const dl_tensor *x, int fixed) {
+    norm_view v = {.x = shape_of(x), .fixed = fixed, .mask = ((1u << x->ndim) - 1) & ~2u};
+    v.statistics = v.affine = ones_where(&v.x, v.mask);
+    return v;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------------------------------- */
+
 static dl_status check_eps(double eps) {
     return eps >= 0 ? DL_OK : dl_failf(DL_INVALID, "expected eps of 0 or more, got %g", eps);
 }
 
-/* ---- standardize --------------------------------------------------------------------------------------------------- */
+static dl_status check_rows(const dl_tensor *x, int64_t dims) {
+    DL_TRY(rule_floating(x));
+    if (dims >= 1 && dims <= x->ndim) return DL_OK;
+    return dl_failf(DL_INVALID, "expected to normalise 1..%d last dimensions of x %s, got %lld", (int)x->ndim, shape_text(x).s,
+                    (long long)dims);
+}
 
-static dl_status check_affine(const dl_tensor *x, const dl_tensor *a, const char *name) {
+/* A parameter of the shape of x's last dimensions. */
+static dl_status check_row_parameter(const dl_tensor *x, int64_t dims, const dl_tensor *a, const char *name) {
+    const int64_t *shape = x->shape + x->ndim - dims;
     if (!a) return DL_OK;
     DL_TRY(rule_same_type(x, "x", a, name));
-    if (broadcasts_to(a->ndim, a->shape, x->ndim, x->shape)) return DL_OK;
-    return dl_failf(DL_INVALID, "expected %s that broadcasts to %s, got %s", name, shape_text(x).s, shape_text(a).s);
+    if (a->ndim == dims && memcmp(a->shape, shape, (size_t)dims * sizeof *shape) == 0) return DL_OK;
+    return dl_failf(DL_INVALID, "expected %s of shape %s, x's last dimensions, got %s", name,
+                    sizes_text((int32_t)dims, shape).s, shape_text(a).s);
 }
-
-dl_status infer_standardize(dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    uint32_t mask;
-    DL_TRY(rule_floating(x));
-    DL_TRY(check_affine(x, f->in[1], "weight"));
-    DL_TRY(check_affine(x, f->in[2], "bias"));
-    DL_TRY(rule_dims(f, 0, x->ndim, &mask));
-    DL_TRY(check_eps(attr_float(f, 1)));
-    const dl_shape s = statistics_shape(x, mask);
-    DL_TRY(out_like(f, 0, x));
-    DL_TRY(out_shape(f, 1, statistics_type(x), &s));
-    return out_shape(f, 2, statistics_type(x), &s);
-}
-
-static dl_value plus(dl_graph *g, dl_value a, dl_value b) { return a == DL_NO_VALUE ? b : e_add(g, a, b); }
-
-/* y = (x - mean) r weight + bias with r = (var + eps)^-1/2; over n elements dmean/dx = 1/n, dvar/dx = 2 (x - mean) / n. */
-dl_status grad_standardize(dl_graph *g, const dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    uint32_t mask;
-    DL_TRY(rule_dims(f, 0, x->ndim, &mask));
-    const double n = (double)reduced_count(x, mask);
-    dl_value gy = dl_graph_grad(g, 0), gmean = dl_graph_grad(g, 1), gvar = dl_graph_grad(g, 2);
-    dl_value mean = dl_graph_out(g, 1);
-    dl_value r = emit1(g, "rsqrt", emit1(g, "add_scalar", dl_graph_out(g, 2), ATTRS(DL_FLOAT(attr_float(f, 1)))), NO_ATTRS);
-    if (dl_graph_needs(g, 0)) {
-        dl_value gx = DL_NO_VALUE;
-        if (gy != DL_NO_VALUE) {
-            dl_value w = in_if(g, f, 1);
-            dl_value in[] = {w == DL_NO_VALUE ? gy : e_mul(g, gy, w), dl_graph_in(g, 0), mean, r};
-            gx = dl_emit(g, "standardize_backward", in, 4, f->attr, 1);
-        }
-        if (gmean != DL_NO_VALUE) gx = plus(g, gx, e_expand(g, e_scale(g, gmean, 1 / n), x->ndim, x->shape));
-        if (gvar != DL_NO_VALUE) gx = plus(g, gx, e_mul(g, e_sub(g, dl_graph_in(g, 0), mean), e_scale(g, gvar, 2 / n)));
-        if (gx != DL_NO_VALUE) dl_graph_returns(g, 0, e_cast(g, gx, x->type));
-    }
-    if (gy == DL_NO_VALUE) return dl_graph_status(g);
-    if (f->in[1] && dl_graph_needs(g, 1)) {
-        dl_value product = e_mul(g, gy, e_mul(g, e_sub(g, dl_graph_in(g, 0), mean), r));
-        dl_graph_returns(g, 1, e_cast(g, e_sum_like(g, product, f->in[1]), x->type));
-    }
-    if (f->in[2] && dl_graph_needs(g, 2)) dl_graph_returns(g, 2, e_sum_like(g, gy, f->in[2]));
-    return dl_graph_status(g);
-}
-
-dl_status infer_standardize_backward(dl_frame *f) {
-    const dl_tensor *grad = f->in[0], *x = f->in[1];
-    uint32_t mask;
-    DL_TRY(rule_floating(x));
-    DL_TRY(rule_same_type(grad, "grad", x, "x"));
-    if (!same_shape(grad, x))
-        return dl_failf(DL_INVALID, "expected a gradient of shape %s, got %s", shape_text(x).s, shape_text(grad).s);
-    DL_TRY(rule_dims(f, 0, x->ndim, &mask));
-    const dl_shape s = statistics_shape(x, mask);
-    for (uint32_t k = 2; k < 4; k++) {
-        const dl_tensor *a = f->in[k];
-        if (a->type != statistics_type(x) || a->ndim != s.ndim ||
-            memcmp(a->shape, s.size, (size_t)s.ndim * sizeof *s.size) != 0)
-            return dl_failf(DL_INVALID, "expected %s of shape %s and of the dtype that standardize gives, got shape %s",
-                            k == 2 ? "mean" : "rstd", sizes_text(s.ndim, s.size).s, shape_text(a).s);
-    }
-    return out_like(f, 0, x);
-}
-
-/* z = r c with c = g - mean(g) - u mean(g u), u = (x - m) r; h the incoming gradient. Towards g the map is symmetric; towards
- * u: q = -r (h mean(g u) + g mean(h u)); and u leads to x, m and r. */
-dl_status grad_standardize_backward(dl_graph *g, const dl_frame *f) {
-    const dl_dtype type = f->in[1]->type;
-    uint32_t mask;
-    DL_TRY(rule_dims(f, 0, f->in[1]->ndim, &mask));
-    dl_value h = dl_graph_grad(g, 0), grad = dl_graph_in(g, 0), x = dl_graph_in(g, 1), m = dl_graph_in(g, 2);
-    dl_value r = dl_graph_in(g, 3);
-    if (dl_graph_needs(g, 0))
-        dl_graph_returns(g, 0, dl_emit(g, "standardize_backward", (dl_value[]){h, x, m, r}, 4, f->attr, 1));
-    if (!dl_graph_needs(g, 1) && !dl_graph_needs(g, 2) && !dl_graph_needs(g, 3)) return dl_graph_status(g);
-    dl_value u = e_mul(g, e_sub(g, x, m), r), of_g = e_reduce(g, "mean", e_mul(g, grad, u), mask);
-    dl_value minus_q = e_mul(g, r, e_add(g, e_mul(g, h, of_g), e_mul(g, grad, e_reduce(g, "mean", e_mul(g, h, u), mask))));
-    dl_value to_x = e_scale(g, e_mul(g, minus_q, r), -1);
-    if (dl_graph_needs(g, 1)) dl_graph_returns(g, 1, e_cast(g, to_x, type));
-    if (dl_graph_needs(g, 2)) dl_graph_returns(g, 2, e_scale(g, e_sum_like(g, to_x, f->in[2]), -1));
-    if (dl_graph_needs(g, 3)) {
-        dl_value c = e_sub(g, e_sub(g, grad, e_reduce(g, "mean", grad, mask)), e_mul(g, u, of_g));
-        dl_value to_r = e_sub(g, e_mul(g, h, c), e_mul(g, minus_q, e_sub(g, x, m)));
-        dl_graph_returns(g, 3, e_sum_like(g, to_r, f->in[3]));
-    }
-    return dl_graph_status(g);
-}
-
-static dl_value standardize(dl_graph *g, dl_value x, dl_value weight, dl_value bias, const int64_t *dims, int32_t n,
-                            double eps) {
-    return dl_emit(g, "standardize", (dl_value[]){x, weight, bias}, 3, ATTRS(DL_INTS(dims, n), DL_FLOAT(eps)));
-}
-
-static dl_value reshaped_if(dl_graph *g, dl_value x, int32_t n, const int64_t *shape) {
-    return x == DL_NO_VALUE ? x : e_reshape(g, x, n, shape);
-}
-
-/* ---- layer_norm ---------------------------------------------------------------------------------------------------- */
-
-/* A composite op's own checks: those of what it emits would name other shapes. */
-static dl_status check_layer_norm(const dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    const int64_t dims = attr_int(f, 0);
-    DL_TRY(rule_floating(x));
-    if (dims < 1 || dims > x->ndim)
-        return dl_failf(DL_INVALID, "expected to normalise 1..%d last dimensions of x %s, got %lld", (int)x->ndim,
-                        shape_text(x).s, (long long)dims);
-    const int32_t kept = x->ndim - (int32_t)dims;
-    for (int k = 1; k < 3; k++) {
-        const dl_tensor *a = f->in[k];
-        if (!a) continue;
-        DL_TRY(rule_same_type(x, "x", a, k == 1 ? "weight" : "bias"));
-        if (a->ndim != dims || memcmp(a->shape, x->shape + kept, (size_t)dims * sizeof *a->shape) != 0)
-            return dl_failf(DL_INVALID, "expected %s of shape %s, x's last dimensions, got %s", k == 1 ? "weight" : "bias",
-                            sizes_text((int32_t)dims, x->shape + kept).s, shape_text(a).s);
-    }
-    return check_eps(attr_float(f, 1));
-}
-
-dl_status infer_layer_norm(dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    DL_TRY(check_layer_norm(f));
-    const int32_t kept = x->ndim - (int32_t)attr_int(f, 0);
-    const dl_shape s = statistics_shape(x, ((1u << x->ndim) - 1) & ~((1u << kept) - 1));
-    DL_TRY(out_like(f, 0, x));
-    DL_TRY(out_shape(f, 1, statistics_type(x), &s));
-    return out_shape(f, 2, statistics_type(x), &s);
-}
-
-dl_status compose_layer_norm(dl_graph *g, const dl_frame *f) {
-    int64_t dims[DL_MAX_DIMS];
-    DL_TRY(check_layer_norm(f));
-    const int32_t n = (int32_t)attr_int(f, 0);
-    for (int32_t k = 0; k < n; k++) dims[k] = k - n;
-    dl_value y = standardize(g, dl_graph_in(g, 0), in_if(g, f, 1), in_if(g, f, 2), dims, n, attr_float(f, 1));
-    dl_graph_returns(g, 0, y);
-    for (uint32_t k = 1; k < 3; k++) dl_graph_returns(g, k, dl_emit_out(g, y, k));
-    return dl_graph_status(g);
-}
-
-/* ---- group_norm and batch_norm ------------------------------------------------------------------------------------- */
 
 static dl_status check_channels(const dl_tensor *x) {
     DL_TRY(rule_floating(x));
@@ -175,8 +81,15 @@ static dl_status check_channels(const dl_tensor *x) {
                     shape_text(x).s);
 }
 
+static dl_status check_groups(const dl_tensor *x, int64_t groups) {
+    DL_TRY(check_channels(x));
+    if (groups >= 1 && x->shape[1] % groups == 0) return DL_OK;
+    return dl_failf(DL_INVALID, "expected a number of groups that divides the %lld channels of x %s, got %lld",
+                    (long long)x->shape[1], shape_text(x).s, (long long)groups);
+}
+
 /* One value for each channel. */
-static dl_status per_channel(const dl_tensor *x, const dl_tensor *a, const char *name, int same_type) {
+static dl_status check_channel_parameter(const dl_tensor *x, const dl_tensor *a, const char *name, int same_type) {
     if (!a) return DL_OK;
     if (same_type) DL_TRY(rule_same_type(x, "x", a, name));
     DL_TRY(rule_floating(a));
@@ -185,48 +98,85 @@ static dl_status per_channel(const dl_tensor *x, const dl_tensor *a, const char 
                     (long long)x->shape[1], shape_text(x).s, shape_text(a).s);
 }
 
-static dl_status check_group_norm(const dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    const int64_t groups = attr_int(f, 0);
-    DL_TRY(check_channels(x));
-    DL_TRY(per_channel(x, f->in[1], "weight", 1));
-    DL_TRY(per_channel(x, f->in[2], "bias", 1));
-    if (groups < 1 || x->shape[1] % groups)
-        return dl_failf(DL_INVALID, "expected a number of groups that divides the %lld channels of x %s, got %lld",
-                        (long long)x->shape[1], shape_text(x).s, (long long)groups);
-    return check_eps(attr_float(f, 1));
+/* Of a backward op: grad like x; mean and var as the forward op gave them. */
+static dl_status check_backward(const dl_frame *f, int32_t ndim, const int64_t *statistics) {
+    const dl_tensor *grad = f->in[OF_GRAD], *x = f->in[OF_X];
+    DL_TRY(rule_same_type(grad, "grad", x, "x"));
+    if (!same_shape(grad, x))
+        return dl_failf(DL_INVALID, "expected a gradient of shape %s, got %s", shape_text(x).s, shape_text(grad).s);
+    for (int k = OF_MEAN; k <= OF_VAR; k++) {
+        const dl_tensor *a = f->in[k];
+        if (a->type != statistics_type(x) || a->ndim != ndim ||
+            (ndim > 0 && memcmp(a->shape, statistics, (size_t)ndim * sizeof *statistics) != 0))
+            return dl_failf(DL_INVALID, "expected %s of shape %s and of the dtype that the forward op gives, got shape %s",
+                            k == OF_MEAN ? "mean" : "var", sizes_text(ndim, statistics).s, shape_text(a).s);
+    }
+    return check_eps(attr_float(f, EPS));
+}
+
+/* ---- shapes of results ------------------------------------------------------------------------------------------------- */
+
+static dl_status set_forward(dl_frame *f, int32_t ndim, const int64_t *statistics) {
+    const dl_tensor *x = f->in[X];
+    DL_TRY(out_like(f, 0, x));
+    DL_TRY(dl_set_out(f, 1, statistics_type(x), ndim, statistics));
+    return dl_set_out(f, 2, statistics_type(x), ndim, statistics);
+}
+
+static dl_status set_backward(dl_frame *f, int32_t ndim, const int64_t *affine) {
+    static const int64_t none = 0;
+    const dl_tensor *x = f->in[OF_X];
+    const int wanted = attr_int(f, AFFINE) != 0;
+    DL_TRY(out_like(f, 0, x));
+    DL_TRY(dl_set_out(f, 1, x->type, wanted ? ndim : 1, wanted ? affine : &none));
+    return dl_set_out(f, 2, x->type, wanted ? ndim : 1, wanted ? affine : &none);
+}
+
+dl_status infer_layer_norm(dl_frame *f) {
+    const dl_tensor *x = f->in[X];
+    const int64_t dims = attr_int(f, KIND);
+    DL_TRY(check_rows(x, dims));
+    DL_TRY(check_row_parameter(x, dims, f->in[WEIGHT], "weight"));
+    DL_TRY(check_row_parameter(x, dims, f->in[BIAS], "bias"));
+    DL_TRY(check_eps(attr_float(f, EPS)));
+    const norm_view v = view_of_rows(x, dims, 0);
+    return set_forward(f, v.statistics.ndim, v.statistics.size);
+}
+
+dl_status infer_layer_norm_backward(dl_frame *f) {
+    const dl_tensor *x = f->in[OF_X];
+    const int64_t dims = attr_int(f, KIND);
+    DL_TRY(check_rows(x, dims));
+    DL_TRY(check_row_parameter(x, dims, f->in[OF_WEIGHT], "weight"));
+    const norm_view v = view_of_rows(x, dims, 0);
+    DL_TRY(check_backward(f, v.statistics.ndim, v.statistics.size));
+    return set_backward(f, (int32_t)dims, x->shape + x->ndim - dims);
 }
 
 dl_status infer_group_norm(dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    DL_TRY(check_group_norm(f));
-    const int64_t s[] = {x->shape[0], attr_int(f, 0)};
-    DL_TRY(out_like(f, 0, x));
-    DL_TRY(dl_set_out(f, 1, statistics_type(x), 2, s));
-    return dl_set_out(f, 2, statistics_type(x), 2, s);
+    const dl_tensor *x = f->in[X];
+    DL_TRY(check_groups(x, attr_int(f, KIND)));
+    DL_TRY(check_channel_parameter(x, f->in[WEIGHT], "weight", 1));
+    DL_TRY(check_channel_parameter(x, f->in[BIAS], "bias", 1));
+    DL_TRY(check_eps(attr_float(f, EPS)));
+    return set_forward(f, 2, (const int64_t[]){x->shape[0], attr_int(f, KIND)});
 }
 
-dl_status compose_group_norm(dl_graph *g, const dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    DL_TRY(check_group_norm(f));
-    const int64_t groups = attr_int(f, 0), rest = count_of(x->ndim - 2, x->shape + 2);
-    const int64_t shape[] = {x->shape[0], groups, x->shape[1] / groups, rest}, dims[] = {2, 3};
-    const int64_t affine[] = {groups, x->shape[1] / groups, 1};
-    dl_value y = standardize(g, e_reshape(g, dl_graph_in(g, 0), 4, shape), reshaped_if(g, in_if(g, f, 1), 3, affine),
-                             reshaped_if(g, in_if(g, f, 2), 3, affine), dims, 2, attr_float(f, 1));
-    dl_graph_returns(g, 0, e_reshape(g, y, x->ndim, x->shape));
-    for (uint32_t k = 1; k < 3; k++) dl_graph_returns(g, k, e_reshape(g, dl_emit_out(g, y, k), 2, shape));
-    return dl_graph_status(g);
+dl_status infer_group_norm_backward(dl_frame *f) {
+    const dl_tensor *x = f->in[OF_X];
+    DL_TRY(check_groups(x, attr_int(f, KIND)));
+    DL_TRY(check_channel_parameter(x, f->in[OF_WEIGHT], "weight", 1));
+    DL_TRY(check_backward(f, 2, (const int64_t[]){x->shape[0], attr_int(f, KIND)}));
+    return set_backward(f, 1, x->shape + 1);
 }
 
-enum { RUNNING_MEAN = 3, RUNNING_VAR = 4 };
-
-static dl_status check_batch_norm(const dl_frame *f) {
+dl_status infer_batch_norm(dl_frame *f) {
     static const char *const names[] = {"", "weight", "bias", "running_mean", "running_var"};
-    const dl_tensor *x = f->in[0];
-    const int64_t training = attr_int(f, 0);
+    const dl_tensor *x = f->in[X];
+    const int64_t training = attr_int(f, KIND);
+    const double momentum = attr_float(f, 2);
     DL_TRY(check_channels(x));
-    for (int k = 1; k <= RUNNING_VAR; k++) DL_TRY(per_channel(x, f->in[k], names[k], k < RUNNING_MEAN));
+    for (int k = WEIGHT; k <= RUNNING_VAR; k++) DL_TRY(check_channel_parameter(x, f->in[k], names[k], k < RUNNING_MEAN));
     if (!training && !(f->in[RUNNING_MEAN] && f->in[RUNNING_VAR]))
         return dl_failf(DL_INVALID, "evaluation needs running_mean and running_var");
     const int64_t each = x->shape[0] * count_of(x->ndim - 2, x->shape + 2);
@@ -235,44 +185,237 @@ static dl_status check_batch_norm(const dl_frame *f) {
                         "training needs at least two values for each channel, x %s has %lld: use larger batches or "
                         "evaluate",
                         shape_text(x).s, (long long)each);
-    return check_eps(attr_float(f, 1));
+    if (!(momentum >= 0 && momentum <= 1)) return dl_failf(DL_INVALID, "expected a momentum of 0 to 1, got %g", momentum);
+    DL_TRY(check_eps(attr_float(f, EPS)));
+    return set_forward(f, 1, x->shape + 1);
 }
 
-dl_status infer_batch_norm(dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    DL_TRY(check_batch_norm(f));
-    DL_TRY(out_like(f, 0, x));
-    DL_TRY(dl_set_out(f, 1, statistics_type(x), 1, x->shape + 1));
-    return dl_set_out(f, 2, statistics_type(x), 1, x->shape + 1);
+dl_status infer_batch_norm_backward(dl_frame *f) {
+    const dl_tensor *x = f->in[OF_X];
+    DL_TRY(check_channels(x));
+    DL_TRY(check_channel_parameter(x, f->in[OF_WEIGHT], "weight", 1));
+    DL_TRY(check_backward(f, 1, x->shape + 1));
+    return set_backward(f, 1, x->shape + 1);
 }
 
-static dl_status batch_norm_evaluating(dl_graph *g, const dl_frame *f, const int64_t *column) {
-    const dl_tensor *x = f->in[0];
-    dl_value mean = dl_graph_in(g, RUNNING_MEAN), var = dl_graph_in(g, RUNNING_VAR), weight = in_if(g, f, 1);
-    dl_value scale = emit1(g, "rsqrt", emit1(g, "add_scalar", var, ATTRS(DL_FLOAT(attr_float(f, 1)))), NO_ATTRS);
-    if (weight != DL_NO_VALUE) scale = e_mul(g, scale, weight);
-    dl_value centred = e_sub(g, dl_graph_in(g, 0), e_reshape(g, mean, x->ndim - 1, column));
-    dl_value y = e_mul(g, centred, e_reshape(g, scale, x->ndim - 1, column));
-    if (f->in[2]) y = e_add(g, y, e_reshape(g, dl_graph_in(g, 2), x->ndim - 1, column));
-    dl_graph_returns(g, 0, e_cast(g, y, x->type));
-    dl_graph_returns(g, 1, emit1(g, "copy", mean, ATTRS(DL_INT(statistics_type(x)))));
-    dl_graph_returns(g, 2, emit1(g, "copy", var, ATTRS(DL_INT(statistics_type(x)))));
+/* ---- formulas in lower ops, over a view --------------------------------------------------------------------------------- */
+
+/* A value as the view has it, in the statistics' type; DL_NO_VALUE stays. */
+static dl_value see(dl_graph *g, dl_value a, const dl_shape *shape, dl_dtype type) {
+    return a == DL_NO_VALUE ? a : e_reshape(g, e_cast(g, a, type), shape->ndim, shape->size);
+}
+/* And back: as t is. */
+static dl_value as(dl_graph *g, dl_value a, const dl_tensor *t) {
+    return e_cast(g, e_reshape(g, a, t->ndim, t->shape), t->type);
+}
+
+static dl_value plus(dl_graph *g, dl_value a, dl_value b) {
+    return a == DL_NO_VALUE ? b : b == DL_NO_VALUE ? a : e_add(g, a, b);
+}
+static dl_value times(dl_graph *g, dl_value a, dl_value b) { return b == DL_NO_VALUE ? a : e_mul(g, a, b); } /* b may be none */
+static dl_value mean_of(dl_graph *g, dl_value a, const norm_view *v) { return e_reduce(g, "mean", a, v->mask); }
+static dl_value sum_to(dl_graph *g, dl_value a, const dl_shape *s) { return e_sum_to(g, a, s->ndim, s->size); }
+
+static dl_value inverse_deviation(dl_graph *g, dl_value var, double eps) {
+    return emit1(g, "rsqrt", emit1(g, "add_scalar", var, ATTRS(DL_FLOAT(eps))), NO_ATTRS);
+}
+
+/* p - mean(p) - u mean(p u): what is left of p orthogonal to what normalisation takes away. */
+static dl_value centred(dl_graph *g, dl_value p, dl_value u, const norm_view *v) {
+    if (v->fixed) return p;
+    dl_value c = v->rms ? p : e_sub(g, p, mean_of(g, p, v));
+    return e_sub(g, c, e_mul(g, u, mean_of(g, e_mul(g, p, u), v)));
+}
+
+static dl_status compose_forward(dl_graph *g, const dl_frame *f, const norm_view *v) {
+    const dl_dtype type = statistics_type(f->in[X]);
+    dl_value x = see(g, dl_graph_in(g, X), &v->x, type), mean, var, centre;
+    if (v->fixed)
+        mean = see(g, dl_graph_in(g, RUNNING_MEAN), &v->statistics, type);
+    else
+        mean = v->rms ? e_zeros(g, type, v->statistics.ndim, v->statistics.size) : mean_of(g, x, v);
+    centre = e_sub(g, x, mean);
+    var = v->fixed ? see(g, dl_graph_in(g, RUNNING_VAR), &v->statistics, type) : mean_of(g, e_mul(g, centre, centre), v);
+    dl_value y = e_mul(g, centre, inverse_deviation(g, var, attr_float(f, EPS)));
+    y = plus(g, times(g, y, see(g, in_if(g, f, WEIGHT), &v->affine, type)), see(g, in_if(g, f, BIAS), &v->affine, type));
+    dl_graph_returns(g, 0, as(g, y, f->out[0]));
+    dl_graph_returns(g, 1, as(g, mean, f->out[1]));
+    dl_graph_returns(g, 2, as(g, var, f->out[2]));
     return dl_graph_status(g);
+}
+
+/* With r = (var + eps)^-1/2, u = (x - mean) r, p = grad weight: r centred(p), sum(grad u), sum(grad). */
+static dl_status compose_backward(dl_graph *g, const dl_frame *f, const norm_view *v) {
+    const dl_dtype type = statistics_type(f->in[OF_X]);
+    dl_value grad = see(g, dl_graph_in(g, OF_GRAD), &v->x, type), x = see(g, dl_graph_in(g, OF_X), &v->x, type);
+    dl_value mean = see(g, dl_graph_in(g, OF_MEAN), &v->statistics, type);
+    dl_value r = inverse_deviation(g, see(g, dl_graph_in(g, OF_VAR), &v->statistics, type), attr_float(f, EPS));
+    dl_value u = e_mul(g, e_sub(g, x, mean), r), weight = see(g, in_if(g, f, OF_WEIGHT), &v->affine, type);
+    dl_graph_returns(g, 0, as(g, e_mul(g, r, centred(g, times(g, grad, weight), u, v)), f->out[0]));
+    for (uint32_t k = 1; k < 3; k++) {
+        const dl_tensor *out = f->out[k];
+        dl_value sums = attr_int(f, AFFINE) ? sum_to(g, k == 1 ? e_mul(g, grad, u) : grad, &v->affine) : DL_NO_VALUE;
+        dl_graph_returns(g, k, sums == DL_NO_VALUE ? e_zeros_like(g, out) : as(g, sums, out));
+    }
+    return dl_graph_status(g);
+}
+
+/* ---- gradients ----------------------------------------------------------------------------------------------------------- */
+
+/* What the statistics' own gradients add towards x: over n elements dmean/dx = 1 / n, dvar/dx = 2 (x - mean) / n. */
+static dl_value through_statistics(dl_graph *g, const dl_frame *f, const norm_view *v) {
+    const dl_tensor *x = f->in[X];
+    const dl_dtype type = statistics_type(x);
+    const double n = (double)count_of(v->x.ndim, v->x.size) / (double)count_of(v->statistics.ndim, v->statistics.size);
+    dl_value to_mean = dl_graph_grad(g, 1), to_var = dl_graph_grad(g, 2), sum = DL_NO_VALUE;
+    if (v->fixed) return DL_NO_VALUE;
+    if (to_mean != DL_NO_VALUE && !v->rms)
+        sum = e_expand(g, e_scale(g, see(g, to_mean, &v->statistics, type), 1 / n), v->x.ndim, v->x.size);
+    if (to_var != DL_NO_VALUE) {
+        dl_value centre = e_sub(g, see(g, dl_graph_in(g, X), &v->x, type), see(g, dl_graph_out(g, 1), &v->statistics, type));
+        sum = plus(g, sum, e_mul(g, centre, e_scale(g, see(g, to_var, &v->statistics, type), 2 / n)));
+    }
+    return sum == DL_NO_VALUE ? sum : as(g, sum, x);
+}
+
+/* attr: the backward op's, all but affine set. */
+static dl_status grad_forward(dl_graph *g, const dl_frame *f, const norm_view *v, const char *backward, dl_attr *attr,
+                              uint32_t n) {
+    const int to_weight = f->in[WEIGHT] && dl_graph_needs(g, WEIGHT), to_bias = f->in[BIAS] && dl_graph_needs(g, BIAS);
+    dl_value grad = dl_graph_grad(g, 0), to_x = DL_NO_VALUE;
+    if (grad != DL_NO_VALUE) {
+        attr[AFFINE] = DL_INT(to_weight || to_bias);
+        dl_value in[BACKWARD_INPUTS] = {grad, dl_graph_in(g, X), in_if(g, f, WEIGHT), dl_graph_out(g, 1), dl_graph_out(g, 2)};
+        to_x = dl_emit(g, backward, in, BACKWARD_INPUTS, attr, n);
+        if (to_weight) dl_graph_returns(g, WEIGHT, dl_emit_out(g, to_x, 1));
+        if (to_bias) dl_graph_returns(g, BIAS, dl_emit_out(g, to_x, 2));
+    }
+    if (!dl_graph_needs(g, X)) return dl_graph_status(g);
+    to_x = plus(g, to_x, through_statistics(g, f, v));
+    if (to_x != DL_NO_VALUE) dl_graph_returns(g, X, to_x);
+    return dl_graph_status(g);
+}
+
+/* The values that the gradient of a backward op is made of, over the view: those of compose_backward, and the incoming
+ * gradients h of the one towards x, hw and hb of those towards weight and bias. */
+typedef struct second {
+    dl_value grad, x, weight, centre, r, u, p, h, hw, hb;
+} second;
+
+/* Towards u, of <h, r centred(p)> + <hw, sum(grad u)>. */
+static dl_value towards_u(dl_graph *g, const second *s, const norm_view *v) {
+    dl_value q = s->hw == DL_NO_VALUE ? DL_NO_VALUE : e_mul(g, s->grad, s->hw);
+    if (s->h == DL_NO_VALUE || v->fixed) return q;
+    dl_value pu = mean_of(g, e_mul(g, s->p, s->u), v), hu = mean_of(g, e_mul(g, s->h, s->u), v);
+    return plus(g, q, e_scale(g, e_mul(g, s->r, e_add(g, e_mul(g, s->h, pu), e_mul(g, s->p, hu))), -1));
+}
+
+/* Towards x, mean and var, all of which the loss reaches through u and r. */
+static void return_statistics(dl_graph *g, const dl_frame *f, const second *s, const norm_view *v) {
+    dl_value q = towards_u(g, s, v), to_x = q == DL_NO_VALUE ? q : e_mul(g, q, s->r);
+    if (to_x != DL_NO_VALUE && dl_graph_needs(g, OF_X)) dl_graph_returns(g, OF_X, as(g, to_x, f->in[OF_X]));
+    if (to_x != DL_NO_VALUE && dl_graph_needs(g, OF_MEAN))
+        dl_graph_returns(g, OF_MEAN, as(g, e_scale(g, sum_to(g, to_x, &v->statistics), -1), f->in[OF_MEAN]));
+    if (!dl_graph_needs(g, OF_VAR)) return;
+    dl_value to_r = q == DL_NO_VALUE ? q : e_mul(g, q, s->centre);
+    if (s->h != DL_NO_VALUE) to_r = plus(g, to_r, e_mul(g, s->h, centred(g, s->p, s->u, v)));
+    if (to_r == DL_NO_VALUE) return;
+    dl_value cube = e_mul(g, s->r, e_mul(g, s->r, s->r)); /* dr/dvar = -r^3 / 2 */
+    dl_value to_var = e_scale(g, e_mul(g, sum_to(g, to_r, &v->statistics), cube), -0.5);
+    dl_graph_returns(g, OF_VAR, as(g, to_var, f->in[OF_VAR]));
+}
+
+/* Towards p the map r centred(p) is symmetric: it is the backward op again, applied to h. */
+static dl_status grad_backward(dl_graph *g, const dl_frame *f, const norm_view *v, const char *backward) {
+    const dl_dtype type = statistics_type(f->in[OF_X]);
+    dl_value h = dl_graph_grad(g, 0), x = dl_graph_in(g, OF_X), mean = dl_graph_in(g, OF_MEAN), var = dl_graph_in(g, OF_VAR);
+    dl_value turned = DL_NO_VALUE;
+    if (h != DL_NO_VALUE) {
+        dl_attr attr[4];
+        memcpy(attr, f->attr, f->n_attr * sizeof *attr);
+        attr[AFFINE] = DL_INT(0);
+        dl_value in[BACKWARD_INPUTS] = {h, x, DL_NO_VALUE, mean, var};
+        turned = see(g, dl_emit(g, backward, in, BACKWARD_INPUTS, attr, f->n_attr), &v->x, type);
+    }
+    second s = {.grad = see(g, dl_graph_in(g, OF_GRAD), &v->x, type),
+                .x = see(g, x, &v->x, type),
+                .weight = see(g, in_if(g, f, OF_WEIGHT), &v->affine, type),
+                .r = inverse_deviation(g, see(g, var, &v->statistics, type), attr_float(f, EPS)),
+                .h = see(g, h, &v->x, type),
+                .hw = see(g, attr_int(f, AFFINE) ? dl_graph_grad(g, 1) : DL_NO_VALUE, &v->affine, type),
+                .hb = see(g, attr_int(f, AFFINE) ? dl_graph_grad(g, 2) : DL_NO_VALUE, &v->affine, type)};
+    s.centre = e_sub(g, s.x, see(g, mean, &v->statistics, type));
+    s.u = e_mul(g, s.centre, s.r);
+    s.p = times(g, s.grad, s.weight);
+    if (dl_graph_needs(g, OF_GRAD)) {
+        dl_value to_grad = turned == DL_NO_VALUE ? turned : times(g, turned, s.weight);
+        if (s.hw != DL_NO_VALUE) to_grad = plus(g, to_grad, e_mul(g, s.hw, s.u));
+        to_grad = plus(g, to_grad, s.hb);
+        if (to_grad != DL_NO_VALUE)
+            dl_graph_returns(g, OF_GRAD, as(g, e_expand(g, to_grad, v->x.ndim, v->x.size), f->in[OF_GRAD]));
+    }
+    if (f->in[OF_WEIGHT] && dl_graph_needs(g, OF_WEIGHT) && turned != DL_NO_VALUE)
+        dl_graph_returns(g, OF_WEIGHT, as(g, sum_to(g, e_mul(g, s.grad, turned), &v->affine), f->in[OF_WEIGHT]));
+    return_statistics(g, f, &s, v);
+    return dl_graph_status(g);
+}
+
+/* ---- each op's view --------------------------------------------------------------------------------------------------------
+ */
+
+dl_status compose_layer_norm(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_rows(f->in[X], attr_int(f, KIND), attr_int(f, 2) != 0);
+    return compose_forward(g, f, &v);
+}
+dl_status grad_layer_norm(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_rows(f->in[X], attr_int(f, KIND), attr_int(f, 2) != 0);
+    dl_attr attr[] = {f->attr[KIND], f->attr[EPS], DL_INT(0), f->attr[2]};
+    return grad_forward(g, f, &v, "layer_norm_backward", attr, 4);
+}
+dl_status compose_layer_norm_backward(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_rows(f->in[OF_X], attr_int(f, KIND), attr_int(f, 3) != 0);
+    return compose_backward(g, f, &v);
+}
+dl_status grad_layer_norm_backward(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_rows(f->in[OF_X], attr_int(f, KIND), attr_int(f, 3) != 0);
+    return grad_backward(g, f, &v, "layer_norm_backward");
+}
+
+dl_status compose_group_norm(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_groups(f->in[X], attr_int(f, KIND));
+    return compose_forward(g, f, &v);
+}
+dl_status grad_group_norm(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_groups(f->in[X], attr_int(f, KIND));
+    dl_attr attr[] = {f->attr[KIND], f->attr[EPS], DL_INT(0)};
+    return grad_forward(g, f, &v, "group_norm_backward", attr, 3);
+}
+dl_status compose_group_norm_backward(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_groups(f->in[OF_X], attr_int(f, KIND));
+    return compose_backward(g, f, &v);
+}
+dl_status grad_group_norm_backward(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_groups(f->in[OF_X], attr_int(f, KIND));
+    return grad_backward(g, f, &v, "group_norm_backward");
 }
 
 dl_status compose_batch_norm(dl_graph *g, const dl_frame *f) {
-    const dl_tensor *x = f->in[0];
-    DL_TRY(check_batch_norm(f));
-    int64_t column[DL_MAX_DIMS], dims[DL_MAX_DIMS] = {0};
-    column[0] = x->shape[1];
-    for (int32_t d = 2; d < x->ndim; d++) {
-        column[d - 1] = 1;
-        dims[d - 1] = d;
-    }
-    if (!attr_int(f, 0)) return batch_norm_evaluating(g, f, column);
-    dl_value y = standardize(g, dl_graph_in(g, 0), reshaped_if(g, in_if(g, f, 1), x->ndim - 1, column),
-                             reshaped_if(g, in_if(g, f, 2), x->ndim - 1, column), dims, x->ndim - 1, attr_float(f, 1));
-    dl_graph_returns(g, 0, y);
-    for (uint32_t k = 1; k < 3; k++) dl_graph_returns(g, k, e_reshape(g, dl_emit_out(g, y, k), 1, column));
-    return dl_graph_status(g);
+    const norm_view v = view_of_batch(f->in[X], attr_int(f, KIND) == 0);
+    if (!v.fixed && attr_float(f, 2) > 0 && (f->in[RUNNING_MEAN] || f->in[RUNNING_VAR]))
+        return dl_failf(DL_UNSUPPORTED, "only a kernel can move running statistics, and this backend has none: call it with "
+                                        "momentum 0 and move them yourself");
+    return compose_forward(g, f, &v);
+}
+dl_status grad_batch_norm(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_batch(f->in[X], attr_int(f, KIND) == 0);
+    dl_attr attr[] = {f->attr[KIND], f->attr[EPS], DL_INT(0)};
+    return grad_forward(g, f, &v, "batch_norm_backward", attr, 3);
+}
+dl_status compose_batch_norm_backward(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_batch(f->in[OF_X], attr_int(f, KIND) == 0);
+    return compose_backward(g, f, &v);
+}
+dl_status grad_batch_norm_backward(dl_graph *g, const dl_frame *f) {
+    const norm_view v = view_of_batch(f->in[OF_X], attr_int(f, KIND) == 0);
+    return grad_backward(g, f, &v, "batch_norm_backward");
 }

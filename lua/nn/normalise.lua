@@ -1,33 +1,21 @@
 -- normalise.lua: batch, layer and group normalisation.
 local base = require 'dlrun.ffi'
+local checks = require 'nn.checks'
 local ops = require 'torch.ops'
 local raw = require 'torch.raw'
 local shapeOf = require 'torch.resize'.fullShape
 local take = require 'torch.options'.take
+local types = require 'torch.types'
+local weighted = require 'nn.weighted'
 
-local function count(value, what)
-    if type(value) ~= 'number' or value < 1 or value % 1 ~= 0 then
-        base.fail('%s must be a whole number from 1 up, not %s', what, tostring(value))
-    end
-    return value
-end
+local count, number, tensor = weighted.count, checks.number, checks.tensor
 
-local function number(value, otherwise, what)
-    if value == nil then return otherwise end
-    if type(value) ~= 'number' or not (value >= 0 and value < math.huge) then
-        base.fail('%s must be 0 or more, not %s', what, tostring(value))
-    end
-    return value
-end
+-- The call that fusedInputs describes (fuse.lua); the module's output is its first result.
+local function run(op, ...) return ops[op](...) end
 
 local function affine(module, ...)
     module.weight, module.gradWeight = torch.ones(...), torch.zeros(...)
     module.bias, module.gradBias = torch.zeros(...), torch.zeros(...)
-end
-
-local function tensor(x)
-    if not raw.isTensor(x) then base.fail('expected a tensor, got %s', torch.type(x)) end
-    return x
 end
 
 -- ---- batch normalisation
@@ -36,25 +24,55 @@ end
 --- nn.BatchNormalization(n [, eps = 1e-5 [, momentum = 0.1 [, affine = true]]]): (x - mean) / √(var + eps) · weight + bias,
 -- feature by feature (Ioffe and Szegedy, "Batch normalization", ICML 2015). Input (N, n). While training, mean and variance
 -- are the batch's and move running_mean and running_var by the factor momentum (the running variance unbiased); evaluating
--- uses those. weight starts uniform in 0..1, bias 0, as in Torch7.
+-- uses those. weight starts uniform in 0..1, bias 0, as in Torch7. n nil: taken from the first input, when all these are made.
 local BatchNormalization, parent = torch.class('nn.BatchNormalization', 'nn.Module')
 BatchNormalization.nDim = 2
+
+-- New parameters and statistics on a device (nil: the default one), in the module's type.
+local function allocate(self, device)
+    local dtype = types.byName[self._type].dtype
+    local function new() return raw.empty(dtype, {self.nFeatures}, device) end
+    self:registerBuffer('running_mean', new())
+    self:registerBuffer('running_var', new())
+    if self.affine then
+        self.weight, self.gradWeight = new(), new():zero()
+        self.bias, self.gradBias = new(), new():zero()
+    end
+    self:reset()
+end
 
 function BatchNormalization:__init(n, eps, momentum, withAffine)
     parent.__init(self)
     local name = torch.typename(self)
-    self.nFeatures = count(n, name .. ': the number of features')
     self.eps = number(eps, 1e-5, name .. ': eps')
     self.momentum = number(momentum, 0.1, name .. ': momentum')
     self.affine = withAffine ~= false
-    self:registerBuffer('running_mean', torch.zeros(n))
-    self:registerBuffer('running_var', torch.ones(n))
-    if self.affine then affine(self, n) end
-    self:reset()
+    if n ~= nil then
+        self.nFeatures = count(n, name .. ': the number of features')
+        allocate(self)
+    end
+end
+
+-- Are its sizes unknown yet? (Module:incomplete)
+function BatchNormalization:incomplete() return self.nFeatures == nil end
+
+-- Makes what the first input decides.
+local function complete(self, x)
+    if raw.capturing then base.fail('its sizes come with the first input: run one batch before torch.capture') end
+    if x._t.ndim < 2 then base.fail('expected (N, features%s), got (%s)', self.shapeText, table.concat(shapeOf(x), ', ')) end
+    self.nFeatures = count(tonumber(x._t.shape[1]), torch.typename(self) .. ': the number of features')
+    torch.noGrad(function() allocate(self, base.C.dl_device_of(x._t)) end)
+    self:_decide()
+end
+
+function BatchNormalization:updateOutput(x)
+    if self:incomplete() and raw.isTensor(x) then complete(self, x) end
+    return parent.updateOutput(self, x)
 end
 
 --- norm:reset(): initial weights and running statistics.
 function BatchNormalization:reset()
+    if self:incomplete() then return self end
     torch.noGrad(function()
         if self.weight then
             self.weight:uniform(0, 1)
@@ -68,6 +86,7 @@ end
 
 local function checkBatch(self, x)
     local t = tensor(x)._t
+    if self:incomplete() then complete(self, x) end
     local nDim = self.nDim
     if not (type(nDim) == 'table' and nDim[t.ndim] or nDim == t.ndim) or tonumber(t.shape[1]) ~= self.nFeatures then
         base.fail('expected (N, %d%s), got (%s)', self.nFeatures, self.shapeText, table.concat(shapeOf(x), ', '))
@@ -75,27 +94,16 @@ local function checkBatch(self, x)
 end
 BatchNormalization.shapeText = ''
 
--- Moves a running statistic towards the batch's.
-local function follow(running, batch, momentum, scale)
-    local step = ops.mul_scalar(ops.copy(batch, running._t.type), momentum * scale)
-    ops.into.add(running, ops.mul_scalar(running, 1 - momentum), step)
+function BatchNormalization:fusedInputs(x)
+    checkBatch(self, x)
+    return 'batch_norm', x, self.weight, self.bias, self.running_mean, self.running_var, self.train, self.eps,
+        self.train and self.momentum or 0
 end
 
-function BatchNormalization:compute(x)
-    checkBatch(self, x)
-    local y, mean, var = ops.batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, self.train, self.eps)
-    if self.train then
-        local n = tonumber(torch.numel(x)) / self.nFeatures
-        torch.noGrad(function()
-            follow(self.running_mean, mean, self.momentum, 1)
-            follow(self.running_var, var, self.momentum, n / (n - 1))
-        end)
-    end
-    return y
-end
+function BatchNormalization:compute(x) return (run(BatchNormalization.fusedInputs(self, x))) end
 
 function BatchNormalization:__tostring__()
-    return ('%s(%d)'):format(torch.typename(self), self.nFeatures)
+    return ('%s(%s)'):format(torch.typename(self), self.nFeatures or '?')
 end
 
 --- nn.SpatialBatchNormalization(n [, eps, momentum, affine]): the same for (N, n, height, width).
@@ -167,17 +175,40 @@ function LayerNorm:reset()
     return self
 end
 
-function LayerNorm:compute(x)
+local function checkRows(self, x)
     local got, own = shapeOf(tensor(x)), self.shape
     for k = 1, #own do
         if got[#got - #own + k] ~= own[k] then
             base.fail('expected (…, %s), got (%s)', table.concat(own, ', '), table.concat(got, ', '))
         end
     end
-    return (ops.layer_norm(x, self.weight, self.bias, #own, self.eps))
 end
 
-function LayerNorm:__tostring__() return ('nn.LayerNorm(%s)'):format(table.concat(self.shape, ', ')) end
+LayerNorm.rms = false
+
+-- The machine precision of the type that x is computed in where none was given, which RMSNorm alone allows.
+local function epsilon(self, x) return self.eps or (x._t.type == types.byName.Double.dtype and 2 ^ -52 or 2 ^ -23) end
+
+function LayerNorm:fusedInputs(x)
+    checkRows(self, x)
+    return 'layer_norm', x, self.weight, self.bias, #self.shape, epsilon(self, x), self.rms
+end
+
+function LayerNorm:compute(x) return (run(LayerNorm.fusedInputs(self, x))) end
+
+function LayerNorm:__tostring__() return ('%s(%s)'):format(torch.typename(self), table.concat(self.shape, ', ')) end
+
+--- nn.RMSNorm(shape [, {eps, affine = true}]): each sample divided by the root of its mean square over its last dimensions,
+-- then times weight of that shape (Zhang and Sennrich, "Root mean square layer normalization", 2019). eps: by default the
+-- machine precision of the type the input is computed in, as in PyTorch.
+local RMSNorm = torch.class('nn.RMSNorm', 'nn.LayerNorm')
+RMSNorm.rms = true
+
+function RMSNorm:__init(shape, given)
+    given = take('nn.RMSNorm', given, {'eps', 'affine'})
+    LayerNorm.__init(self, shape, {eps = given.eps, affine = given.affine, bias = false})
+    if given.eps == nil then self.eps = nil end
+end
 
 --- nn.GroupNorm(groups, n [, {eps = 1e-5, affine = true}]): each sample's n channels, in so many groups, standardized over a
 -- group and all positions; then weight and bias by channel. Input (N, n, …) (Wu and He, "Group normalization", ECCV 2018).
@@ -195,12 +226,18 @@ end
 
 GroupNorm.reset = LayerNorm.reset
 
-function GroupNorm:compute(x)
+local function checkChannels(self, x)
     local got = shapeOf(tensor(x))
     if #got < 2 or got[2] ~= self.nFeatures then
         base.fail('expected (N, %d, …), got (%s)', self.nFeatures, table.concat(got, ', '))
     end
-    return (ops.group_norm(x, self.weight, self.bias, self.groups, self.eps))
 end
+
+function GroupNorm:fusedInputs(x)
+    checkChannels(self, x)
+    return 'group_norm', x, self.weight, self.bias, self.groups, self.eps
+end
+
+function GroupNorm:compute(x) return (run(GroupNorm.fusedInputs(self, x))) end
 
 function GroupNorm:__tostring__() return ('nn.GroupNorm(%d, %d)'):format(self.groups, self.nFeatures) end

@@ -57,6 +57,18 @@ static const struct row {
     {"cross_entropy_backward", "() 4,3 i:4@0:3 3@0.1:2 ()@3:4", "2 1 0.1"},
     {"cross_entropy_backward", "() 4,3 4,3@0.1:1 3@0.1:2 ()@4:5", "1 -100 0.1"},
     {"cross_entropy_backward", "() 3 i:()@0:3 - ()@1:1.4", "1"},
+    {"layer_norm", "2,3,4 3,4 3,4", "2"},
+    {"layer_norm", "f:2,3,4 f:4 -", "1 0.1 1"},
+    {"layer_norm", "h:2,3 h:3 h:3", "1"},
+    {"layer_norm_backward", "2,3,4 2,3,4 4 2,3,1 2,3,1@0.5:2", "1"},
+    {"layer_norm_backward", "2,3 2,3 - 2,1 2,1@0.5:2", "1 0.1 0 1"},
+    {"group_norm", "2,4,3 4 4", "2"},
+    {"group_norm_backward", "2,4,3,2 2,4,3,2 4 2,2 2,2@0.5:2", "2 0.1"},
+    {"group_norm_backward", "2,4 2,4 - 2,1 2,1@0.5:2", "1 0.1 0"},
+    {"batch_norm", "3,2,4 2 2 - -", "1"},
+    {"batch_norm", "3,2 2 2 2 2@0.5:2", "0"},
+    {"batch_norm_backward", "3,2,4 3,2,4 2 2 2@0.5:2", "1"},
+    {"batch_norm_backward", "3,2,4 3,2,4 2 2 2@0.5:2", "0 0.1"},
 };
 
 static double *values_of(const dl_tensor *t) {

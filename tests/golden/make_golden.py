@@ -135,32 +135,36 @@ def optimizers():
           [{'start': start, 'side': side, 'a': a}] + rows)
 
 
+def norm_row(module, arguments, names, shape):
+    """Two training steps and one evaluation of a module; gradients are those of the first step."""
+    steps = [torch.randn(shape) * 2 + 1 for _ in range(3)]
+    grad = torch.randn(shape)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.uniform_(-1, 2)
+    x = steps[0].clone().requires_grad_(True)
+    y = module(x)
+    y.backward(grad)
+    row = {'module': ' '.join(names), 'arguments': arguments, 'steps': steps, 'gradOutput': grad, 'output': y.detach(),
+           'gradInput': x.grad}
+    for name, p in module.named_parameters():
+        row[name] = p.detach()
+        row['grad' + name.capitalize()] = p.grad
+    with torch.no_grad():
+        module(steps[1])
+        for name, b in module.named_buffers():
+            if b.dim() > 0:
+                row[name] = b.clone()
+        row['evaluated'] = module.eval()(steps[2])
+    return row
+
+
 def normalisation():
-    """Two training steps and one evaluation of each module; gradients are those of the first step."""
     torch.manual_seed(3)
     rows = []
 
-    def add(module, arguments, names, shape):
-        steps = [torch.randn(shape) * 2 + 1 for _ in range(3)]
-        grad = torch.randn(shape)
-        with torch.no_grad():
-            for p in module.parameters():
-                p.uniform_(-1, 2)
-        x = steps[0].clone().requires_grad_(True)
-        y = module(x)
-        y.backward(grad)
-        row = {'module': ' '.join(names), 'arguments': arguments, 'steps': steps, 'gradOutput': grad, 'output': y.detach(),
-               'gradInput': x.grad}
-        for name, p in module.named_parameters():
-            row[name] = p.detach()
-            row['grad' + name.capitalize()] = p.grad
-        with torch.no_grad():
-            module(steps[1])
-            for name, b in module.named_buffers():
-                if b.dim() > 0:
-                    row[name] = b.clone()
-            row['evaluated'] = module.eval()(steps[2])
-        rows.append(row)
+    def add(*what):
+        rows.append(norm_row(*what))
 
     nn = torch.nn
     for cls, torch7, shape in ((nn.BatchNorm1d, 'BatchNormalization', (4, 3)),

@@ -1,26 +1,32 @@
 /* fold.c - reductions that fold values: sum, prod, mean, amax, amin, any, all, norm, var, logsumexp.
  *
  * A fold maps each element (to itself in most folds) and combines the results by +, *, max or min. Floats are accumulated in
- * double, eight at a time, so single-precision results are exact to the last rounding in all but contrived cases. */
+ * double, several at a time, so single-precision results are exact to the last rounding in all but contrived cases. */
 #include "fold.h"
 #include "types.h"
 #include "backends/cpu/vecmath.h"
 #include <math.h>
 
-typedef double double8 __attribute__((vector_size(64)));
-typedef int64_t long8 __attribute__((vector_size(64)));
-typedef uint64_t ulong8 __attribute__((vector_size(64)));
+/* 32 bytes at most: wider vectors than the machine's are converted element by element. */
+typedef double double4 __attribute__((vector_size(32)));
+typedef int64_t long4 __attribute__((vector_size(32)));
+typedef uint64_t ulong4 __attribute__((vector_size(32)));
+typedef float float4 __attribute__((vector_size(16)));
 typedef float float8 __attribute__((vector_size(32)));
+typedef int32_t int8 __attribute__((vector_size(32)));
 
 /* ---- combining rows and columns ----------------------------------------------------------------------------------- */
 
 /* Of scalars a and b; NaN wins in max and min. */
 #define ADD(a, b) ((a) + (b))
 #define MUL(a, b) ((a) * (b))
-#define MAX(a, b) _Generic((a), double : dl_max_f64, int64_t : dl_max_i64)(a, b)
-#define MIN(a, b) _Generic((a), double : dl_min_f64, int64_t : dl_min_i64)(a, b)
+#define MAX(a, b) _Generic((a), float : dl_max_f32, double : dl_max_f64, int64_t : dl_max_i64)(a, b)
+#define MIN(a, b) _Generic((a), float : dl_min_f32, double : dl_min_f64, int64_t : dl_min_i64)(a, b)
 /* Of vectors of type W; comparisons give masks. */
-#define PICK(W, mask, b, a) ((W)(((mask) & (long8)(b)) | (~(mask) & (long8)(a))))
+#define PICK(W, mask, b, a) ((W)(((mask) & (MASK_##W)(b)) | (~(mask) & (MASK_##W)(a))))
+#define MASK_float8 int8
+#define MASK_double4 long4
+#define MASK_long4 long4
 #define VECTOR_ADD(W, a, b) ((a) + (b))
 #define VECTOR_MUL(W, a, b) ((a) * (b))
 #define VECTOR_MAX(W, a, b) PICK(W, ((b) > (a)) | ((b) != (b)), b, a)
@@ -30,20 +36,21 @@ typedef float float8 __attribute__((vector_size(32)));
 typedef void row_fn(const void *x, int64_t n, void *accumulator);
 typedef void columns_fn(const void *const *rows, int32_t n_rows, int64_t n, void *accumulators);
 
-#define COMBINE(OP, LANE, T, V, A, W, identity)                                                                                \
+#define COMBINE(OP, LANE, T, V, B, W, A, identity)                                                                             \
     static void row_##OP##_##LANE(const void *values, int64_t n, void *accumulator) {                                          \
         const T *x = values;                                                                                                   \
-        const W start = (W){0} + (A)(identity);                                                                                \
+        const W start = (W){0} + (B)(identity);                                                                                \
         W a[4] = {start, start, start, start}, y;                                                                              \
         V v;                                                                                                                   \
+        enum { LANES = sizeof(W) / sizeof(B) };                                                                                \
         int64_t i = 0;                                                                                                         \
-        for (; i + 32 <= n; i += 32)                                                                                           \
+        for (; i + 4 * LANES <= n; i += 4 * LANES)                                                                             \
             for (int k = 0; k < 4; k++) {                                                                                      \
-                memcpy(&v, x + i + 8 * k, sizeof v);                                                                           \
+                memcpy(&v, x + i + LANES * k, sizeof v);                                                                       \
                 y = __builtin_convertvector(v, W);                                                                             \
                 a[k] = VECTOR_##OP(W, a[k], y);                                                                                \
             }                                                                                                                  \
-        for (; i + 8 <= n; i += 8) {                                                                                           \
+        for (; i + LANES <= n; i += LANES) {                                                                                   \
             memcpy(&v, x + i, sizeof v);                                                                                       \
             y = __builtin_convertvector(v, W);                                                                                 \
             a[0] = VECTOR_##OP(W, a[0], y);                                                                                    \
@@ -52,7 +59,7 @@ typedef void columns_fn(const void *const *rows, int32_t n_rows, int64_t n, void
         a[2] = VECTOR_##OP(W, a[2], a[3]);                                                                                     \
         a[0] = VECTOR_##OP(W, a[0], a[2]);                                                                                     \
         A total = *(const A *)accumulator;                                                                                     \
-        for (int k = 0; k < 8; k++) total = OP(total, a[0][k]);                                                                \
+        for (int k = 0; k < LANES; k++) total = OP(total, (A)a[0][k]);                                                         \
         for (; i < n; i++) total = OP(total, (A)x[i]);                                                                         \
         *(A *)accumulator = total;                                                                                             \
     }                                                                                                                          \
@@ -61,8 +68,8 @@ typedef void columns_fn(const void *const *rows, int32_t n_rows, int64_t n, void
         if (n_rows == 4) {                                                                                                     \
             const T *p = rows[0], *q = rows[1], *r = rows[2], *s = rows[3];                                                    \
             for (int64_t i = 0; i < n; i++) {                                                                                  \
-                const A first = OP((A)p[i], (A)q[i]), second = OP((A)r[i], (A)s[i]), both = OP(first, second);                 \
-                a[i] = OP(a[i], both);                                                                                         \
+                const B first = OP((B)p[i], (B)q[i]), second = OP((B)r[i], (B)s[i]), both = OP(first, second);                 \
+                a[i] = OP(a[i], (A)both);                                                                                      \
             }                                                                                                                  \
             return;                                                                                                            \
         }                                                                                                                      \
@@ -71,15 +78,21 @@ typedef void columns_fn(const void *const *rows, int32_t n_rows, int64_t n, void
             for (int64_t i = 0; i < n; i++) a[i] = OP(a[i], (A)p[i]);                                                          \
         }                                                                                                                      \
     }
-/* Integers wrap: sums and products are taken without sign. */
-#define COMBINE_LANES(OP, float_identity, I, IW, int_identity)                                                                 \
-    COMBINE(OP, F32, float, float8, double, double8, float_identity)                                                           \
-    COMBINE(OP, F64, double, double8, double, double8, float_identity)                                                         \
-    COMBINE(OP, I64, I, IW, I, IW, int_identity)
-COMBINE_LANES(ADD, 0, uint64_t, ulong8, 0)
-COMBINE_LANES(MUL, 1, uint64_t, ulong8, 1)
-COMBINE_LANES(MAX, -INFINITY, int64_t, long8, INT64_MIN)
-COMBINE_LANES(MIN, INFINITY, int64_t, long8, INT64_MAX)
+/* OP, lane, element, vector of them, type combined in, vector of it, accumulator, identity. Sums and products of floats are
+ * taken in double from the first element on, extremes in float. Integers wrap: their sums and products are taken without sign.
+ */
+#define COMBINE_SUMS(OP, identity)                                                                                             \
+    COMBINE(OP, F32, float, float4, double, double4, double, identity)                                                         \
+    COMBINE(OP, F64, double, double4, double, double4, double, identity)                                                       \
+    COMBINE(OP, I64, uint64_t, ulong4, uint64_t, ulong4, uint64_t, identity)
+#define COMBINE_EXTREMES(OP, float_identity, int_identity)                                                                     \
+    COMBINE(OP, F32, float, float8, float, float8, double, float_identity)                                                     \
+    COMBINE(OP, F64, double, double4, double, double4, double, float_identity)                                                 \
+    COMBINE(OP, I64, int64_t, long4, int64_t, long4, int64_t, int_identity)
+COMBINE_SUMS(ADD, 0)
+COMBINE_SUMS(MUL, 1)
+COMBINE_EXTREMES(MAX, -INFINITY, INT64_MIN)
+COMBINE_EXTREMES(MIN, INFINITY, INT64_MAX)
 
 typedef struct combiner {
     double identity_f;

@@ -2,6 +2,7 @@
 #include "backends/cpu/program.h"
 #include "backends/cpu/vecmath.h"
 #include "interp.h"
+#include "row.h"
 
 static cpu_loop_fn compiled_loop(uint64_t hash) {
     const cpu_loop_entry *table = CPU_ISA(cpu_loops);
@@ -57,6 +58,21 @@ dl_status cpu_program_open(const dl_prog *p, cpu_program **out) {
     }
     cpu_program_close(c);
     return status == DL_NOMEM ? cpu_host->fail(DL_NOMEM, "out of memory while preparing %s", p->name) : status;
+}
+
+dl_status cpu_epilogue_open(const dl_prog *p, dl_dtype type, cpu_program **out) {
+    const dl_dtype computed = type == DL_F64 ? DL_F64 : DL_F32;
+    *out = NULL;
+    if (cpu_lane_of(type) == CPU_LANE_I64) return DL_UNSUPPORTED;
+    cpu_program *c;
+    const dl_status status = cpu_program_open(p, &c);
+    if (status != DL_OK) return status;
+    if (c->n_in != 1 || c->in_type[0] != computed || c->out_type != computed || c->uses_index) {
+        cpu_program_close(c);
+        return DL_UNSUPPORTED;
+    }
+    *out = c;
+    return DL_OK;
 }
 
 void cpu_program_close(void *program) {

@@ -17,15 +17,18 @@ typedef struct scan_job {
     int product;
 } scan_job;
 
-/* Integers wrap. */
+/* Integers wrap. Of sums, four elements wait for the running value once, not four times. */
 #define RUNNING(LANE, T)                                                                                                       \
     static void along_##LANE(const void *values, int64_t n, int product, void *running, void *to) {                            \
-        const T *x = values;                                                                                                   \
-        T r = *(T *)running, *y = to;                                                                                          \
-        if (product)                                                                                                           \
-            for (int64_t i = 0; i < n; i++) y[i] = r *= x[i];                                                                  \
-        else                                                                                                                   \
-            for (int64_t i = 0; i < n; i++) y[i] = r += x[i];                                                                  \
+        const T *restrict x = values;                                                                                          \
+        T r = *(T *)running, *restrict y = to;                                                                                 \
+        int64_t i = 0;                                                                                                         \
+        for (; product && i < n; i++) y[i] = r *= x[i];                                                                        \
+        for (; i + 4 <= n; i += 4) {                                                                                           \
+            const T pair = x[i] + x[i + 1], three = pair + x[i + 2], four = pair + (x[i + 2] + x[i + 3]);                      \
+            y[i] = r + x[i], y[i + 1] = r + pair, y[i + 2] = r + three, r = y[i + 3] = r + four;                               \
+        }                                                                                                                      \
+        for (; i < n; i++) y[i] = r += x[i];                                                                                   \
         *(T *)running = r;                                                                                                     \
     }                                                                                                                          \
     static void abreast_##LANE(const void *values, int64_t n, int product, void *running) {                                    \

@@ -90,6 +90,27 @@ static void write(const softmax_job *j, const int64_t *at, int64_t i, int64_t n,
     cpu_row_write(j->type[OUT], j->data[OUT] + (at[OUT] + i * step) * j->size[OUT], stride, n, j->lane, &w->y);
 }
 
+/* Can softmax's terms wait in the output, to be scaled there, instead of being computed again? */
+static int keeps_terms(const softmax_job *j, int across) {
+    const int64_t step = across ? cpu_loop_step(&j->lines.across, OUT) : j->lines.step[OUT];
+    return j->op == &softmax && step == 1 && j->type[OUT] == cpu_stored_as(j->lane);
+}
+
+/* Multiplies n terms in the output by the lines' scales t. */
+static void scale_terms(const softmax_job *j, const int64_t *at, int64_t i, int64_t n, int across, const buffers *w) {
+    char *place = j->data[OUT] + (at[OUT] + i * j->lines.step[OUT]) * j->size[OUT];
+    if (j->lane == CPU_LANE_F64) {
+        double *y = (double *)(void *)place;
+        for (int64_t k = 0; k < n; k++) y[k] *= w->t[across ? k : 0];
+        return;
+    }
+    float *y = (float *)(void *)place;
+    if (across)
+        for (int64_t k = 0; k < n; k++) y[k] *= (float)w->t[k];
+    else
+        for (int64_t k = 0; k < n; k++) y[k] *= (float)*w->t;
+}
+
 static void settle(const softmax_job *j, int64_t k, buffers *w) {
     if (j->op->backward)
         w->s[k] = w->sum[k];
@@ -101,6 +122,7 @@ static int64_t block(const softmax_job *j, int64_t i) { return j->lines.length -
 
 static void one_line(const softmax_job *j, const int64_t *at, buffers *w) {
     const int64_t length = j->lines.length;
+    const int waiting = keeps_terms(j, 0) && length > CPU_ROW;
     *w->s = -INFINITY;
     *w->sum = *w->t = 0;
     for (int64_t i = 0; i < length && !j->op->backward; i += CPU_ROW) {
@@ -110,6 +132,7 @@ static void one_line(const softmax_job *j, const int64_t *at, buffers *w) {
     for (int64_t i = 0; i < length; i += CPU_ROW) {
         map(j, j->op->term[j->lane], at, i, block(j, i), 0, w);
         *w->sum += cpu_row_sum(j->lane, &w->y, block(j, i));
+        if (waiting) write(j, at, i, block(j, i), 0, w);
     }
     settle(j, 0, w);
     if (j->op == &softmax && length <= CPU_ROW) { /* its terms are still there */
@@ -121,6 +144,10 @@ static void one_line(const softmax_job *j, const int64_t *at, buffers *w) {
         return;
     }
     for (int64_t i = 0; i < length; i += CPU_ROW) {
+        if (waiting) {
+            scale_terms(j, at, i, block(j, i), 0, w);
+            continue;
+        }
         map(j, j->op->result[j->lane], at, i, block(j, i), 0, w);
         write(j, at, i, block(j, i), 0, w);
     }
@@ -128,6 +155,7 @@ static void one_line(const softmax_job *j, const int64_t *at, buffers *w) {
 
 static void abreast(const softmax_job *j, const int64_t *at, int64_t n, buffers *w) {
     const int64_t length = j->lines.length, stride = cpu_loop_step(&j->lines.across, A);
+    const int waiting = keeps_terms(j, 1);
     for (int64_t k = 0; k < n; k++) {
         w->s[k] = -INFINITY;
         w->t[k] = w->sum[k] = 0;
@@ -145,9 +173,14 @@ static void abreast(const softmax_job *j, const int64_t *at, int64_t n, buffers 
             for (int64_t k = 0; k < n; k++) w->sum[k] += (double)w->y.f32[k];
         else
             for (int64_t k = 0; k < n; k++) w->sum[k] += w->y.f64[k];
+        if (waiting) write(j, at, i, n, 1, w);
     }
     for (int64_t k = 0; k < n; k++) settle(j, k, w);
     for (int64_t i = 0; i < length; i++) {
+        if (waiting) {
+            scale_terms(j, at, i, n, 1, w);
+            continue;
+        }
         map(j, j->op->result[j->lane], at, i, n, 1, w);
         write(j, at, i, n, 1, w);
     }

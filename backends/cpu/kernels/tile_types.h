@@ -56,17 +56,4 @@ static inline dl_dtype cpu_computed(dl_dtype type) { return cpu_is_half(type) ? 
 /* Elements of a vector of that type. */
 static inline int64_t cpu_lanes(dl_dtype type) { return CPU_VECTOR / (type == DL_F64 ? 8 : 4); }
 
-/* The epilogue as a map of the type it is computed in; refused for integers and where it needs more than one element. */
-static inline dl_status cpu_epilogue_open(const dl_prog *prog, dl_dtype type, cpu_program **out) {
-    if (!cpu_is_floating(type)) return DL_UNSUPPORTED;
-    const dl_status status = cpu_program_open(prog, out);
-    if (status != DL_OK) return status;
-    const cpu_program *p = *out;
-    const dl_dtype computed = cpu_computed(type);
-    if (p->n_in == 1 && p->in_type[0] == computed && p->out_type == computed && !p->uses_index) return DL_OK;
-    cpu_program_close(*out);
-    *out = NULL;
-    return DL_UNSUPPORTED;
-}
-
 #endif

@@ -180,7 +180,7 @@ enum {
     DL_OP_RANDOM = 2,     /* takes a Philox call number per call */
     DL_OP_COMPOSITE = 4,  /* always runs as its composition; autograd records what that emits, not the op */
     DL_OP_SYNC = 8,       /* output shapes depend on data: infer leaves outputs empty, run allocates them (CPU-visible sync) */
-    DL_OP_MUTATES = 16,   /* writes its Tensor! inputs; never on the tape */
+    DL_OP_MUTATES = 16,   /* writes its Tensor! inputs, which have no gradient */
     DL_OP_POINTWISE = 32, /* set by the core for ops defined by an expression */
     DL_OP_KEEPS_LAYOUT =
         64, /* new outputs of in[0]'s rank are laid channels-last where in[0] is; kernels go by out's strides */

@@ -92,6 +92,18 @@ local rows = {
     ['nn.BatchNorm3d(2)'] = {function() return nn.BatchNorm3d(2) end, x(2, 2, 2, 1, 2)},
     ['nn.LayerNorm(4)'] = {function() return nn.LayerNorm(4) end, x(4), x(3, 4), x(2, 3, 4)},
     ['nn.LayerNorm({3, 4})'] = {function() return nn.LayerNorm({3, 4}, {bias = false}) end, x(3, 4), x(2, 3, 4)},
+    ['nn.BatchNorm2d(nil)'] = {function() return nn.BatchNorm2d(nil) end, x(3, 2, 2, 3)},
+    ['nn.RMSNorm(4)'] = {function() return nn.RMSNorm(4) end, x(4), x(3, 4), x(2, 3, 4)},
+    ['nn.InstanceNorm1d(3)'] = {function() return nn.InstanceNorm1d(3, {affine = true}) end, x(2, 3, 4), x(3, 4)},
+    ['nn.InstanceNorm2d(2) tracking'] = {
+        function() return nn.InstanceNorm2d(2, {trackRunningStats = true}) end, x(3, 2, 2, 3)},
+    ['nn.InstanceNorm3d(2) evaluating'] = {
+        function() return nn.InstanceNorm3d(2, {trackRunningStats = true}):evaluate() end, x(2, 2, 2, 1, 2)},
+    ['nn.SpatialCrossMapLRN(3)'] = {function() return nn.SpatialCrossMapLRN(3, 0.5, 0.75, 1) end, x(4, 2, 3), x(2, 4, 2, 2)},
+    ['nn.LocalResponseNorm(4)'] = {function() return nn.LocalResponseNorm(4, 0.5) end, x(2, 5, 3), x(2, 4, 2, 2)},
+    ['nn.Normalize(2)'] = {function() return nn.Normalize(2) end, x(4), x(3, 4)},
+    ['nn.Normalize(3)'] = {function() return nn.Normalize(3) end, x(3, 4)},
+    ['nn.Normalize(math.huge)'] = {function() return nn.Normalize(math.huge) end, x(3, 4)},
     ['nn.GroupNorm(2, 4)'] = {function() return nn.GroupNorm(2, 4) end, x(2, 4), x(2, 4, 3), x(2, 4, 2, 2)},
     ['nn.Padding(2, -1, 2, 0.5)'] = {function() return nn.Padding(2, -1, 2, 0.5) end, x(3, 2), x(2, 3, 2)},
     ['nn.Padding(1, 2, nil, 0, 2)'] = {function() return nn.Padding(1, 2, nil, 0, 2) end, x(3), x(3, 2)},

@@ -25,6 +25,7 @@ cpu_dnnl_library cpu_dnnl;
 static void open_library(void) {
     const char *wanted = getenv("DLRUN_ONEDNN");
     if (cpu_isa() == CPU_BASELINE || (wanted && strcmp(wanted, "0") == 0)) return;
+    cpu_dnnl.forced = wanted && strcmp(wanted, "all") == 0;
     cpu_library_serial(); /* chooses how libgomp's threads wait, before libgomp is loaded */
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!library) return;

@@ -308,6 +308,8 @@ static void measure(cpu_onednn_conv *c) {
     c->scratchpad = whole_lines(c->scratchpad);
 }
 
+int cpu_onednn_conv_forced(void) { return cpu_dnnl_open() && cpu_dnnl.forced; }
+
 cpu_onednn_conv *cpu_onednn_conv_open(const cpu_conv_problem *p) {
     if (!cpu_dnnl_open() || (p->type != DL_F32 && (p->type != DL_BF16 || !cpu_dnnl_has_bf16()))) return NULL;
     cpu_onednn_conv *c = (cpu_onednn_conv *)cpu_host->mem(NULL, sizeof *c);
@@ -531,6 +533,7 @@ int cpu_onednn_conv_run(const cpu_onednn_conv *c, const cpu_conv_call *call) {
 
 #else
 
+int cpu_onednn_conv_forced(void) { return 0; }
 cpu_onednn_conv *cpu_onednn_conv_open(const cpu_conv_problem *p) {
     (void)p;
     return NULL;

@@ -20,6 +20,8 @@ typedef struct cpu_conv_problem {
 
 typedef struct cpu_onednn_conv cpu_onednn_conv;
 
+/* Is oneDNN to be used even where other kernels are faster (DLRUN_ONEDNN=all)? */
+int cpu_onednn_conv_forced(void);
 /* NULL where oneDNN is missing or has no fast code for this problem. */
 cpu_onednn_conv *cpu_onednn_conv_open(const cpu_conv_problem *);
 void cpu_onednn_conv_close(void *conv); /* fits dl_plan.destroy */

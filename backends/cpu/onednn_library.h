@@ -44,6 +44,7 @@ typedef struct cpu_dnnl_library {
     CPU_DNNL_FUNCTIONS(CPU_DNNL_DECLARE)
 #undef CPU_DNNL_DECLARE
     dnnl_engine_t engine; /* NULL: not to be used */
+    int forced;           /* DLRUN_ONEDNN=all: to be used wherever it can be */
 } cpu_dnnl_library;
 
 extern cpu_dnnl_library cpu_dnnl;

@@ -231,5 +231,6 @@ int main(void) {
         cmocka_unit_test(agrees),       cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(weights_are_never_stale),
         cmocka_unit_test(epilogues),
     };
+    setenv("DLRUN_ONEDNN", "all", 1); /* every case that oneDNN can do, also those where own kernels are faster */
     return cmocka_run_group_tests(tests, et_start, NULL);
 }

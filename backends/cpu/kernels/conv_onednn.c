@@ -50,13 +50,14 @@ static int own_is_faster(const cpu_conv_problem *p) {
     enum { few = 4, large_weight = 32 << 10 };
     const int64_t channels = p->x_channels / p->groups;
     const int64_t weight = p->y_channels * channels;
-    int64_t kernel = 1, stride = 1;
-    for (int32_t d = 0; d < p->spatial; d++) kernel *= p->kernel[d], stride *= p->stride[d];
+    int64_t kernel = 1;
+    int strided = 0;
+    for (int32_t d = 0; d < p->spatial; d++) kernel *= p->kernel[d], strided |= p->stride[d] > 1;
     if (p->groups > 1) return 0;
     if (channels <= few) return p->kind == CPU_CONV_BACKWARD_DATA;
     if (cpu_isa() != CPU_AVX2) return 0;
     if (p->kind == CPU_CONV_BACKWARD_WEIGHT) return kernel > 1 || weight >= large_weight;
-    return kernel > 1 && stride > 1;
+    return kernel > 1 && strided;
 }
 
 /* ---- prepare ----------------------------------------------------------------------------------------------------------- */

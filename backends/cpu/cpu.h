@@ -32,6 +32,7 @@ enum { CPU_GRAIN = 32768 }; /* elements of cheap pointwise work worth a thread *
 /* To be called before a library that uses libgomp by itself (oneDNN, OpenBLAS): keeps it serial on threads that do not own the
  * pool. Returns the number of threads it will use. */
 int32_t cpu_library_threads(void);
+void cpu_library_serial(void); /* the same where the caller cuts the work itself: always one thread */
 
 /* ---- registration (cpu.c) ------------------------------------------------------------------------------------------------ */
 #define CPU_KERNEL(op, prepare, run)                                                                                           \

@@ -1,4 +1,4 @@
-/* onednn.h - what the CPU backend takes from oneDNN where the library is there: products of bfloat16 matrices on machines with
+/* onednn.h - matrix products that the CPU backend takes from oneDNN where the library is there: bfloat16 on machines with
  * instructions for them (twice the f32 rate with AVX512_BF16, five times and more with AMX). Float32 products are not taken
  * from it: gemm.h reaches the same rate. */
 #ifndef CPU_ONEDNN_H

@@ -173,11 +173,17 @@ static void open_libgomp(void) {
     memcpy(&set_library_threads, &address, sizeof address);
 }
 
-int32_t cpu_library_threads(void) {
+static void give_library(int32_t count) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    const int32_t count = self.owner && !self.busy ? atomic_load(&pool.threads) : 1;
     pthread_once(&once, open_libgomp);
     if (set_library_threads && self.library_count != count) set_library_threads(count);
     self.library_count = count;
+}
+
+int32_t cpu_library_threads(void) {
+    const int32_t count = self.owner && !self.busy ? atomic_load(&pool.threads) : 1;
+    give_library(count);
     return count;
 }
+
+void cpu_library_serial(void) { give_library(1); }

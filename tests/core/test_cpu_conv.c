@@ -237,5 +237,6 @@ int main(void) {
         cmocka_unit_test(known_answers), cmocka_unit_test(plain_sums_agree), cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(epilogues),     cmocka_unit_test(no_channels),      cmocka_unit_test(nan_stays_where_it_is),
     };
+    setenv("DLRUN_ONEDNN", "0", 1); /* oneDNN's convolutions have tests of their own, in test_cpu_conv_onednn.c */
     return cmocka_run_group_tests(tests, et_start, NULL);
 }

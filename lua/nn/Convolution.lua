@@ -4,6 +4,7 @@ local base = require 'dlrun.ffi'
 local ops = require 'torch.ops'
 local raw = require 'torch.raw'
 local shapeOf = require 'torch.resize'.fullShape
+local spans = require 'nn.spans'
 local weighted = require 'nn.weighted'
 
 local isTensor = raw.isTensor
@@ -29,11 +30,10 @@ for kind, row in pairs(kinds) do
 end
 Convolution.groups = 1
 
--- The axes of n spatial dimensions in memory's order; for each n and kind the names of the fields, and a list that is filled
--- anew for each call: ops read a list at once.
-local axesOf = {{'W'}, {'H', 'W'}, {'T', 'H', 'W'}}
+-- For each number of dimensions and kind: the names of the fields, and a list that is filled anew for each call: ops read a
+-- list at once.
 local names, lists = {}, {}
-for n, axes in ipairs(axesOf) do
+for n, axes in ipairs(spans.axes) do
     names[n], lists[n] = {}, {}
     for kind in pairs(kinds) do
         names[n][kind], lists[n][kind] = {}, {}
@@ -92,7 +92,7 @@ function Convolution:fanIn() return self.nInputPlane / self.groups * field(self)
 
 -- "(N, 3, H, W)", the input that is expected.
 local function expected(self)
-    return ('(N, %s, %s)'):format(self.nInputPlane or 'planes', table.concat(axesOf[self.nSpatial], ', '))
+    return ('(N, %s, %s)'):format(self.nInputPlane or 'planes', table.concat(spans.axes[self.nSpatial], ', '))
 end
 
 local function refuse(self, x)

@@ -52,7 +52,7 @@ function Linear:compute(x)
 end
 
 -- How many products make the output y (nn.Module:summary).
-function Linear:multiplyAdds(_, y) return tonumber(torch.numel(y)) * self.inFeatures end
+function Linear:multiplyAdds(_, y) return tonumber(torch.numel(y)) * self.weight:size(2) end
 
 function Linear:__tostring__()
     local from = self.weight and self.weight:size(2) or '?'

@@ -4,6 +4,9 @@ local weighted = require 'nn.weighted'
 
 local M = {}
 
+-- The letters of n spatial dimensions' axes, in memory's order: Torch7's fields end in them (kW, dH, padT).
+M.axes = {{'W'}, {'H', 'W'}, {'T', 'H', 'W'}}
+
 -- A list of n numbers; value: one of them for all, a list, or nil for `default`. `what` names them in errors.
 function M.list(value, n, what, least, default)
     if value == nil then value = default end

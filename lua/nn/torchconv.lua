@@ -6,12 +6,11 @@ local raw = require 'torch.raw'
 local spans = require 'nn.spans'
 local take = require 'torch.options'.take
 
-local axesOf = {{'W'}, {'H', 'W'}, {'T', 'H', 'W'}}
 local placesOf = {'length', 'H, W', 'D, H, W'}
 
 -- Puts a list into the fields of one kind.
 local function spread(given, kind, list)
-    for k, axis in ipairs(axesOf[#list]) do given[kind .. axis] = list[k] end
+    for k, axis in ipairs(spans.axes[#list]) do given[kind .. axis] = list[k] end
 end
 
 local modes = {zeros = true, reflect = true, replicate = true, circular = true}

@@ -28,6 +28,16 @@ function support.read(path)
     return text
 end
 
+-- Writes a small dataset of drawn digits under the names of MNIST's files.
+function support.writeDigits(folder, train, test)
+    local digits, idx = require 'dlrun.data.digits', require 'dlrun.data.idx'
+    for name, n in pairs {train = train, t10k = test} do
+        local images, labels = digits.generate(n, n)
+        idx.write(('%s/%s-images-idx3-ubyte'):format(folder, name), {n, 28, 28}, images)
+        idx.write(('%s/%s-labels-idx1-ubyte'):format(folder, name), {n}, labels)
+    end
+end
+
 -- Runs dlrun with the arguments; given: {env = 'A=1 B=2', input = text, feed = shell command that prints the input,
 -- before = 'timeout 1'}. Returns its exit status, standard output and standard error.
 function support.dlrun(arguments, given)

@@ -213,6 +213,41 @@ describe('convolution modules', function()
         end
     end)
 
+    it('of sequences go through time as Torch7 says', function()
+        local m, x = nn.TemporalConvolution(3, 2, 2, 2), torch.randn(1, 5, 3)
+        local y = m:forward(x)
+        assert.same({1, 2, 2}, y:size():totable())
+        for t = 1, 2 do -- a window's frames one after another are a row of the weight
+            local window = x[1]:narrow(1, 2 * t - 1, 2):contiguous():view(6)
+            assert.is_true(checks.difference(torch.mv(m.weight, window):add(m.bias), y[1][t]) < 1e-5)
+        end
+        local row = nn.TemporalRowConvolution(3, 2)
+        y = row:forward(x)
+        assert.same({1, 4, 3}, y:size():totable())
+        for f = 1, 3 do
+            local w = row.weight[f][1]
+            local expected = x[1]:select(2, f):narrow(1, 1, 4) * w[1] + x[1]:select(2, f):narrow(1, 2, 4) * w[2]
+            assert.is_true(checks.difference(expected:add(row.bias[f]), y[1]:select(2, f)) < 1e-5)
+        end
+        local first = nn.TemporalRowConvolution(3, 2, 1, true)
+        first.weight:copy(row.weight)
+        first.bias:copy(row.bias)
+        assert.is_true(checks.difference(first:forward(x:transpose(2, 3)), y:transpose(2, 3)) < 1e-6)
+    end)
+
+    it('without shared filters have one for each place', function()
+        local m, x = nn.SpatialConvolutionLocal(2, 3, 5, 4, 2, 3, 2, 1, 1, 0), torch.randn(1, 2, 4, 5)
+        local y = m:forward(x)
+        assert.same({1, 3, 2, 3}, y:size():totable())
+        for row = 1, 2 do
+            for column = 1, 3 do
+                local one = F.conv2d(x, m.weight[row][column], nil, {stride = {1, 2}, padding = {0, 1}})
+                local expected = one[1]:select(3, column):select(2, row) + m.bias:select(3, column):select(2, row)
+                assert.is_true(checks.difference(expected, y[1]:select(3, column):select(2, row)) < 1e-5)
+            end
+        end
+    end)
+
     it('compute in every floating dtype', function()
         local x, m = torch.randn(2, 3, 6, 6), nn.Conv2d(3, 4, 3, {padding = 1})
         local expected = m(x):detach():double()

@@ -1,16 +1,5 @@
-local digits = require 'dlrun.data.digits'
-local idx = require 'dlrun.data.idx'
 local safetensors = require 'dlrun.safetensors'
 local support = require 'tests.lua.support'
-
--- Writes a small dataset in MNIST's format.
-local function writeDigits(folder, train, test)
-    for name, n in pairs {train = train, t10k = test} do
-        local images, labels = digits.generate(n, n)
-        idx.write(('%s/%s-images-idx3-ubyte'):format(folder, name), {n, 28, 28}, images)
-        idx.write(('%s/%s-labels-idx1-ubyte'):format(folder, name), {n}, labels)
-    end
-end
 
 -- Runs the script on the folder's data; returns its status, output, errors and the saved weights' file.
 local function train(folder, name, ...)
@@ -22,7 +11,7 @@ end
 describe('scripts/mnist.lua', function()
     it('learns, saves its best weights, and does the same with both faces', function()
         support.inFolder(function(folder)
-            writeDigits(folder, 2000, 500)
+            support.writeDigits(folder, 2000, 500)
             local status, out, err, first = train(folder, 'autograd', '--epochs', '3')
             assert.equal('', err)
             assert.equal(0, status)
@@ -42,9 +31,25 @@ describe('scripts/mnist.lua', function()
         end)
     end)
 
+    it('has a convolutional model, which does the same with both faces', function()
+        support.inFolder(function(folder)
+            support.writeDigits(folder, 192, 100)
+            local status, out, err, first = train(folder, 'autograd', '--epochs=1', '--model=cnn')
+            assert.equal('', err)
+            assert.equal(0, status)
+            assert.matches('epoch 1  loss %d%.%d+  test accuracy', out)
+            local _, _, _, second = train(folder, 'torch7', '--epochs=1', '--model=cnn', '--face=torch7')
+            assert.equal(support.read(first), support.read(second))
+            local sizes = {}
+            for key, x in pairs(safetensors.load(first)) do sizes[key] = table.concat(x:size():totable(), 'x') end
+            assert.same({['0.weight'] = '32x1x3x3', ['0.bias'] = '32', ['2.weight'] = '64x32x3x3', ['2.bias'] = '64',
+                ['7.weight'] = '128x9216', ['7.bias'] = '128', ['10.weight'] = '10x128', ['10.bias'] = '10'}, sizes)
+        end)
+    end)
+
     it('depends on the seed', function()
         support.inFolder(function(folder)
-            writeDigits(folder, 128, 64)
+            support.writeDigits(folder, 128, 64)
             local _, _, _, first = train(folder, 'one', '--epochs=1', '--seed=1')
             local _, _, _, again = train(folder, 'again', '--epochs=1', '--seed=1')
             local _, _, _, other = train(folder, 'other', '--epochs=1', '--seed=2')
@@ -56,7 +61,7 @@ describe('scripts/mnist.lua', function()
     it('explains its options and refuses others', function()
         local status, out = support.dlrun {'scripts/mnist.lua', '--help'}
         assert.equal(0, status)
-        for _, option in ipairs {'epochs', 'batch', 'lr', 'seed', 'data', 'face'} do
+        for _, option in ipairs {'model', 'epochs', 'batch', 'lr', 'seed', 'data', 'face'} do
             assert.matches('--' .. option, out, 1, true)
         end
         for _, wrong in ipairs {'--epochs=many', '--face=keras', '--nonsense'} do
@@ -70,7 +75,7 @@ describe('scripts/mnist.lua', function()
 
     it('refuses broken files by name', function()
         support.inFolder(function(folder)
-            writeDigits(folder, 10, 10)
+            support.writeDigits(folder, 10, 10)
             local path = folder .. '/train-images-idx3-ubyte'
             support.write(path, support.read(path):sub(1, 1000))
             local status, _, err = train(folder, 'x')

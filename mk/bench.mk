@@ -1,10 +1,12 @@
-# Benchmarks (docs/performance.md). BENCH=text: rows whose name contains it; THREADS=n; ROUNDS=n; FORMAT=markdown.
+# Benchmarks (docs/performance.md). BENCH=text: rows whose name contains it; THREADS=n; ROUNDS=n; FORMAT=markdown;
+# CLOCK=cpu.
 # BENCH_PYTHON: a Python that has torch; without one, bench-peer makes .venv and installs CPU PyTorch there with pip.
 
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 BENCH_PYTHON ?= .venv/bin/python
 BENCH_RUN = $(DLRUN) tests/bench/bench.lua --build $(BUILD) $(if $(BENCH),--only '$(BENCH)') \
-            $(if $(THREADS),--threads $(THREADS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FORMAT),--format $(FORMAT))
+            $(if $(THREADS),--threads $(THREADS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FORMAT),--format $(FORMAT)) \
+            $(if $(CLOCK),--clock $(CLOCK))
 
 .PHONY: bench bench-peer
 bench: all $(BENCH_PROGRAMS) ## measures every row (BENCH=word: some) against this machine's limits

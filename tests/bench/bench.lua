@@ -93,7 +93,7 @@ end
 -- The best seen so far: measured anew before each family, since other work only ever slows a measurement down.
 local limits = {}
 local function measureLimits()
-    for _, line in ipairs(linesOf(('%s/bench/limits %d %s'):format(opt.build, threads, opt.clock))) do
+    for _, line in ipairs(linesOf(('%s/bench/limits %d'):format(opt.build, threads))) do
         local name, value = line:match '(%S+) (%S+)'
         limits[name] = math.max(limits[name] or 0, tonumber(value))
     end

@@ -1,6 +1,7 @@
 /* limits.c - what this machine gives: the figures that the benchmarks' shares refer to.
  *
- * limits THREADS [cpu] prints one line "name value" each ("cpu": seconds that the threads computed, not those that passed):
+ * limits THREADS prints one line "name value" each; BENCH_CLOCK=cpu in the environment counts the seconds that threads computed
+ * instead of those that passed:
  *     fma1 fma    GFLOP/s of float32 multiply-adds that touch no memory, on one thread and on all
  *     copy triad  GB/s of a = b and of a = b + s*c in memory, on all threads: bytes read plus bytes written, as STREAM counts
  *     l2          GB/s of a = b + s*c in the L2 caches, on all threads: each thread's three arrays are 96 KiB long
@@ -162,7 +163,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "limits: 1 to %d threads, not %s\n", MAX_THREADS, argv[1]);
         return EXIT_FAILURE;
     }
-    if (argc > 2 && strcmp(argv[2], "cpu") == 0) source = CLOCK_THREAD_CPUTIME_ID;
+    const char *clock = getenv("BENCH_CLOCK");
+    if (clock && strcmp(clock, "cpu") == 0) source = CLOCK_THREAD_CPUTIME_ID;
     for (int k = 0; k < 3; k++) {
         array[k] = aligned_alloc(64, (size_t)LARGE * sizeof(float));
         if (!array[k]) return EXIT_FAILURE;

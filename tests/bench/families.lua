@@ -80,7 +80,7 @@ end
 
 function families.layernorm(pass, m, n)
     local x, weight, bias = filled(m, n), torch.ones(n), torch.zeros(n)
-    return differentiated(function() return (ops.layer_norm(x, weight, bias)) end, {x, weight, bias}, filled(m, n),
+    return differentiated(function() return (ops.layer_norm(x, weight, bias)) end, {x, weight, bias}, filled(m, n):abs(),
         pass == 'training')
 end
 
@@ -92,7 +92,8 @@ function families.batchnorm(pass, m, n)
     local batch, training = m * n / count / 64, pass == 'training'
     local x, layer = filled(batch, count, 8, 8), nn.BatchNorm2d(count)
     if not training then layer:evaluate() end
-    return differentiated(function() return layer(x) end, {x, layer.weight, layer.bias}, filled(batch, count, 8, 8), training)
+    return differentiated(function() return layer(x) end, {x, layer.weight, layer.bias},
+        filled(batch, count, 8, 8):abs(), training)
 end
 
 function families.crossentropy(_, m, n)

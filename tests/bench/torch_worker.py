@@ -131,7 +131,7 @@ def softmax(which, m, n):
 def layernorm(which, m, n):
     x, weight, bias = filled(m, n), torch.ones(n), torch.zeros(n)
     return differentiated(
-        lambda: F.layer_norm(x, (n,), weight, bias), [x, weight, bias], filled(m, n), which == "training"
+        lambda: F.layer_norm(x, (n,), weight, bias), [x, weight, bias], filled(m, n).abs(), which == "training"
     )
 
 
@@ -139,7 +139,7 @@ def batchnorm(which, m, n):
     count = {64 * 16: 16, 64 * 1024: 64, 16384 * 1024: 256}[m * n]
     batch = m * n // count // 64
     layer = nn.BatchNorm2d(count).train(which == "training")
-    x, seed = filled(batch, count, 8, 8), filled(batch, count, 8, 8)
+    x, seed = filled(batch, count, 8, 8), filled(batch, count, 8, 8).abs()
     return differentiated(lambda: layer(x), [x, layer.weight, layer.bias], seed, which == "training")
 
 

@@ -23,7 +23,7 @@ ifneq ($(filter-out $(BARE_GOALS),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
 
-include mk/deps.mk mk/flags.mk mk/core.mk mk/cpu.mk mk/host.mk mk/tests.mk mk/check.mk mk/install.mk
+include mk/deps.mk mk/flags.mk mk/core.mk mk/cpu.mk mk/host.mk mk/tests.mk mk/bench.mk mk/check.mk mk/install.mk
 
 .PHONY: all mnist clean help
 all: core cpu host examples ## everything a user runs
@@ -37,4 +37,4 @@ clean: ## removes this configuration's build folder
 	rm -rf $(BUILD)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile mk/*.mk | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile mk/*.mk | expand -t 18

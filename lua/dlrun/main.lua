@@ -6,6 +6,11 @@ package.loaded['dlrun.host'] = host
 
 local report = require 'dlrun.report'
 
+-- LuaJIT gives up a trace after `loopunroll` tail calls, 15 unless told; a torch function makes several on its way to the
+-- library, so that a loop with two or three of them would be interpreted. Networks need more traces and code than its small
+-- defaults.
+require('jit.opt').start('loopunroll=60', 'maxtrace=8000', 'maxmcode=16384')
+
 -- The Lua state is closed at exit, so that every tensor and plugin ends as it should.
 local exit = os.exit
 function os.exit(code, close) -- luacheck: ignore 122

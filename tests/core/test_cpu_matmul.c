@@ -256,6 +256,25 @@ static void test_large(void **state) {
     multiply_once(DL_BF16, 203, 107, 150, ROWS, COLUMNS, PADDED_ROWS);
 }
 
+/* 3 * a * b - 2 * c over several blocks of k, where partial sums wait in out, and where they cannot. */
+static void test_large_addmm(void **state) {
+    (void)state;
+    const dl_attr attr[] = {{DL_ATTR_FLOAT, 0, {.f = -2}}, {DL_ATTR_FLOAT, 0, {.f = 3}}};
+    for (int t = 0; t < 4; t++)
+        for (int how = 0; how < LAYOUTS; how++) {
+            dl_tensor a, b, c, out;
+            make(&a, types[t], 2, (int64_t[]){107, 1100}, ROWS);
+            make(&b, types[t], 2, (int64_t[]){1100, 113}, COLUMNS);
+            make(&c, types[t], 2, (int64_t[]){107, 113}, COLUMNS);
+            make(&out, types[t], 2, (int64_t[]){107, 113}, (layout)how);
+            fill(&a, 1), fill(&b, 2), fill(&c, 3);
+            const dl_tensor *in[] = {&c, &a, &b};
+            call("addmm", in, 3, &out, attr, 2);
+            check(&a, &b, &c, &out, 3, -2);
+            dl_tensor_clear(&a), dl_tensor_clear(&b), dl_tensor_clear(&c), dl_tensor_clear(&out);
+        }
+}
+
 /* PyTorch's cases of vectors and broadcast batches: shapes of a, b and the result. */
 static void test_batches(void **state) {
     (void)state;
@@ -408,7 +427,7 @@ static void test_nan(void **state) {
 /* What follows a product in a fused call is applied to every element once, whatever its tiles and memory order are. */
 static void test_epilogues(void **state) {
     (void)state;
-    static const int64_t shapes[][3] = {{5, 3, 2}, {64, 10, 33}, {33, 70, 600}, {150, 130, 100}};
+    static const int64_t shapes[][3] = {{5, 3, 2}, {64, 10, 33}, {33, 70, 600}, {107, 113, 1100}};
     static const char *const chains[][2] = {{"relu", NULL}, {"tanh", NULL}, {"sigmoid", "tanh"}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int t = 0; t < 3; t++)
@@ -482,10 +501,10 @@ static void test_accuracy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_layouts), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_batches),  cmocka_unit_test(test_vectors), cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_addmm),    cmocka_unit_test(test_nan),     cmocka_unit_test(test_epilogues),
-        cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_layouts),  cmocka_unit_test(test_large),
+        cmocka_unit_test(test_large_addmm), cmocka_unit_test(test_batches),  cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_linear),      cmocka_unit_test(test_addmm),    cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_epilogues),   cmocka_unit_test(test_accuracy),
     };
     if (dl_init() != DL_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

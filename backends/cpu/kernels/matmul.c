@@ -197,6 +197,14 @@ static int must_pack_b(const gemm *g) {
     return g->m >= 64 && g->k * g->n * cpu_size(g->type) > cache;
 }
 
+/* Is A worth packing though tiles could read it? Where its rows are long they lie in few sets of the caches; where its columns
+ * are contiguous a strip uses little of each line. It must be used often enough. */
+static int pays_pack_a(const gemm *g) {
+    enum { l1 = 32 << 10, l2 = 256 << 10, uses = 4 * GEMM_VECTORS };
+    const int64_t bytes = g->m * g->k * cpu_size(g->type);
+    return g->vectors >= uses && bytes > (g->a_row == 1 ? l1 : l2);
+}
+
 /* Rough cycles of one product as it stands: vector multiplications, elements packed, elements stored against the grain. */
 static double cost(const matmul_plan *p) {
     const gemm *g = &p->g;
@@ -220,7 +228,7 @@ static void choose_tiles(matmul_plan *p) {
     g->panels = ceil_div(g->vectors, GEMM_VECTORS);
     g->strips = ceil_div(g->m, GEMM_ROWS);
     g->first_packed = must_pack_b(g) ? 0 : g->n % cpu_lanes(g->type) != 0 ? g->panels - 1 : g->panels;
-    g->pack_a = cpu_is_half(g->type) || (g->a_row != 1 && g->a_col != 1);
+    g->pack_a = cpu_is_half(g->type) || (g->a_row != 1 && g->a_col != 1) || pays_pack_a(g);
     const uint64_t bytes = g->type == DL_F64 ? 8 : 4, line = 64;
     const uint64_t width = (uint64_t)((g->vectors - gemm_panel(g, g->first_packed)) * cpu_lanes(g->type));
     if (g->first_packed < g->panels) p->packed_b = ((uint64_t)g->k * width * bytes + line - 1) / line * line;

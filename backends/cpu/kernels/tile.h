@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) GEMM(vector) GEMM(fma)(GEMM(vector)
 }
 
 /* One tile: c[r][v] (+)= sum over k of a[r * a_row + k * a_col] * b[k * b_row + v]. rows and vectors are constants where it is
- * inlined, so acc lives in registers. */
+ * inlined, so acc lives in registers. c, which may lie far away, is fetched while the sum is made and added at the end. */
 static inline __attribute__((always_inline)) void GEMM(tile)(int rows, int vectors, int64_t k, const GEMM_T *a, int64_t a_row,
                                                              int64_t a_col, const GEMM_T *b, int64_t b_row, GEMM_T *c,
                                                              int64_t c_row, int accumulate) {
@@ -34,9 +34,10 @@ static inline __attribute__((always_inline)) void GEMM(tile)(int rows, int vecto
     GEMM_UNROLL
     for (int r = 0; r < rows; r++) {
         GEMM_UNROLL
-        for (int v = 0; v < vectors; v++)
-            acc[r][v] =
-                accumulate ? (GEMM(vector)) * (const GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes)) : (GEMM(vector)){0};
+        for (int v = 0; v < vectors; v++) {
+            acc[r][v] = (GEMM(vector)){0};
+            if (accumulate) __builtin_prefetch(c + r * c_row + v * GEMM(lanes), 1);
+        }
     }
     for (int64_t i = 0; i < k; i++, a += a_col, b += b_row) {
         GEMM(vector) row[GEMM_VECTORS];
@@ -52,7 +53,11 @@ static inline __attribute__((always_inline)) void GEMM(tile)(int rows, int vecto
     GEMM_UNROLL
     for (int r = 0; r < rows; r++) {
         GEMM_UNROLL
-        for (int v = 0; v < vectors; v++) *(GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes)) = acc[r][v];
+        for (int v = 0; v < vectors; v++) {
+            GEMM(unaligned) *to = (GEMM(unaligned) *)(c + r * c_row + v * GEMM(lanes));
+            if (accumulate) acc[r][v] += *to;
+            *to = acc[r][v];
+        }
     }
 }
 

@@ -2,49 +2,32 @@
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
 
-enum { MAX_SPATIAL = 3 };
-
 /* What the three ops share: y = convolution(x, weight), wherever y stands for a gradient too. */
 typedef struct geometry {
     int32_t spatial; /* dimensions: 1 to 3 */
-    int64_t stride[MAX_SPATIAL], padding[MAX_SPATIAL], dilation[MAX_SPATIAL], groups;
+    int64_t stride[DL_MAX_SPATIAL], padding[DL_MAX_SPATIAL], dilation[DL_MAX_SPATIAL], groups;
 } geometry;
 
 /* ---- attributes ------------------------------------------------------------------------------------------------------- */
 
-/* One value for each spatial dimension from an int[] that is empty (all `otherwise`), holds one value, or one for each. */
-static dl_status read_values(const dl_frame *f, uint32_t attr, const char *name, int32_t spatial, int64_t otherwise,
-                             int64_t least, int64_t *out) {
-    const int64_t *values;
-    const int32_t n = attr_ints(f, attr, &values);
-    if (n > 1 && n != spatial)
-        return dl_failf(DL_INVALID, "expected one %s, or %d for the spatial dimensions, got %s", name, spatial,
-                        sizes_text(n, values).s);
-    for (int32_t d = 0; d < spatial; d++) {
-        out[d] = n == 0 ? otherwise : values[n == 1 ? 0 : d];
-        if (out[d] < least || out[d] > INT32_MAX)
-            return dl_failf(DL_INVALID, "expected a %s of %lld to %d, got %lld", name, (long long)least, INT32_MAX,
-                            (long long)out[d]);
-    }
-    return DL_OK;
-}
+static const int64_t zeros[DL_MAX_SPATIAL] = {0}, ones[DL_MAX_SPATIAL] = {1, 1, 1};
 
-/* As read_values, but every value must be there. */
+/* As rule_spatial, but every value must be there. */
 static dl_status read_sizes(const dl_frame *f, uint32_t attr, const char *name, int32_t spatial, int64_t least, int64_t *out) {
     const int64_t *values;
     const int32_t n = attr_ints(f, attr, &values);
     if (n != spatial)
         return dl_failf(DL_INVALID, "expected %d values of %s, one for each spatial dimension, got %s", spatial, name,
                         sizes_text(n, values).s);
-    return read_values(f, attr, name, spatial, least, least, out);
+    return rule_spatial(f, attr, name, spatial, NULL, least, out);
 }
 
 /* stride, padding and dilation are attributes number first, first + 1, first + 2; groups is number `groups`. */
 static dl_status read_geometry(const dl_frame *f, int32_t ndim, uint32_t first, uint32_t dilation, geometry *g) {
     g->spatial = ndim - 2;
-    DL_TRY(read_values(f, first, "stride", g->spatial, 1, 1, g->stride));
-    DL_TRY(read_values(f, first + 1, "padding", g->spatial, 0, 0, g->padding));
-    DL_TRY(read_values(f, dilation, "dilation", g->spatial, 1, 1, g->dilation));
+    DL_TRY(rule_spatial(f, first, "stride", g->spatial, ones, 1, g->stride));
+    DL_TRY(rule_spatial(f, first + 1, "padding", g->spatial, zeros, 0, g->padding));
+    DL_TRY(rule_spatial(f, dilation, "dilation", g->spatial, ones, 1, g->dilation));
     g->groups = attr_int(f, dilation + 1);
     return g->groups > 0 ? DL_OK : dl_failf(DL_INVALID, "expected groups of 1 or more, got %lld", (long long)g->groups);
 }
@@ -54,7 +37,7 @@ static dl_status read_geometry(const dl_frame *f, int32_t ndim, uint32_t first, 
 static dl_status check_pair(const dl_tensor *a, const char *a_name, const dl_tensor *b, const char *b_name) {
     DL_TRY(rule_floating(a));
     DL_TRY(rule_same_type(a, a_name, b, b_name));
-    if (b->ndim < 3 || b->ndim > 2 + MAX_SPATIAL)
+    if (b->ndim < 3 || b->ndim > 2 + DL_MAX_SPATIAL)
         return dl_failf(DL_INVALID, "expected %s of 3 to 5 dimensions, got %s", b_name, shape_text(b).s);
     if (a->ndim == b->ndim) return DL_OK;
     return dl_failf(DL_INVALID, "expected %s of %d dimensions, as %s has of shape %s, got %s%s", a_name, b->ndim, b_name,
@@ -123,7 +106,7 @@ static dl_status set_sizes(dl_frame *f, dl_dtype type, int64_t first, int64_t se
 /* Is grad of the shape that the convolution's output has? */
 static dl_status check_grad(const dl_tensor *grad, int64_t samples, int64_t channels, const geometry *g, const int64_t *in,
                             const int64_t *kernel) {
-    int64_t expected[2 + MAX_SPATIAL] = {samples, channels};
+    int64_t expected[2 + DL_MAX_SPATIAL] = {samples, channels};
     DL_TRY(output_sizes(g, in, kernel, expected + 2));
     for (int32_t d = 0; d < grad->ndim; d++)
         if (grad->shape[d] != expected[d])
@@ -137,7 +120,7 @@ static dl_status check_grad(const dl_tensor *grad, int64_t samples, int64_t chan
 dl_status infer_convolution(dl_frame *f) {
     const dl_tensor *x = f->in[0], *weight = f->in[1];
     geometry g;
-    int64_t out[MAX_SPATIAL];
+    int64_t out[DL_MAX_SPATIAL];
     DL_TRY(check_pair(x, "an input", weight, "a weight"));
     DL_TRY(read_geometry(f, weight->ndim, 0, 2, &g));
     DL_TRY(check_weight(weight, &g));
@@ -175,7 +158,7 @@ dl_status grad_convolution(dl_graph *g, const dl_frame *f) {
 dl_status infer_convolution_backward_data(dl_frame *f) {
     const dl_tensor *grad = f->in[0], *weight = f->in[1];
     geometry g;
-    int64_t size[MAX_SPATIAL];
+    int64_t size[DL_MAX_SPATIAL];
     DL_TRY(check_pair(grad, "a gradient", weight, "a weight"));
     DL_TRY(read_geometry(f, weight->ndim, 1, 3, &g));
     DL_TRY(check_weight(weight, &g));
@@ -198,7 +181,7 @@ dl_status grad_convolution_backward_data(dl_graph *g, const dl_frame *f) {
 dl_status infer_convolution_backward_weight(dl_frame *f) {
     const dl_tensor *grad = f->in[0], *x = f->in[1];
     geometry g;
-    int64_t kernel[MAX_SPATIAL];
+    int64_t kernel[DL_MAX_SPATIAL];
     DL_TRY(check_pair(grad, "a gradient", x, "an input"));
     DL_TRY(read_geometry(f, x->ndim, 1, 3, &g));
     DL_TRY(read_sizes(f, 0, "kernel", g.spatial, 1, kernel));
@@ -221,14 +204,14 @@ dl_status grad_convolution_backward_weight(dl_graph *g, const dl_frame *f) {
 
 typedef struct transposed {
     geometry g;
-    int64_t output_padding[MAX_SPATIAL], out[MAX_SPATIAL]; /* sizes of the output */
+    int64_t output_padding[DL_MAX_SPATIAL], out[DL_MAX_SPATIAL]; /* sizes of the output */
 } transposed;
 
 /* out = (in - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. */
 static dl_status transposed_sizes(const dl_frame *f, transposed *t) {
     const dl_tensor *x = f->in[0], *weight = f->in[1];
     const geometry *g = &t->g;
-    DL_TRY(read_values(f, 2, "output_padding", g->spatial, 0, 0, t->output_padding));
+    DL_TRY(rule_spatial(f, 2, "output_padding", g->spatial, zeros, 0, t->output_padding));
     for (int32_t d = 0; d < g->spatial; d++) {
         const int64_t in = x->shape[2 + d], extra = t->output_padding[d];
         int64_t extent, size;
@@ -269,7 +252,7 @@ dl_status infer_convolution_transposed(dl_frame *f) {
 static dl_value grown(dl_graph *g, dl_value y, const int64_t *size) {
     const dl_tensor *t = dl_graph_tensor(g, y);
     if (!t) return y;
-    int64_t shape[2 + MAX_SPATIAL] = {t->shape[0], t->shape[1]}, strides[2 + MAX_SPATIAL];
+    int64_t shape[2 + DL_MAX_SPATIAL] = {t->shape[0], t->shape[1]}, strides[2 + DL_MAX_SPATIAL];
     int larger = 0;
     for (int32_t d = 2; d < t->ndim; d++) {
         shape[d] = size[d - 2];
@@ -281,14 +264,14 @@ static dl_value grown(dl_graph *g, dl_value y, const int64_t *size) {
 
 dl_status compose_convolution_transposed(dl_graph *g, const dl_frame *f) {
     transposed t;
-    int64_t reached[MAX_SPATIAL];
+    int64_t reached[DL_MAX_SPATIAL];
     DL_TRY(read_transposed(f, &t));
     for (int32_t d = 0; d < t.g.spatial; d++) reached[d] = t.out[d] - t.output_padding[d] / t.g.stride[d] * t.g.stride[d];
     dl_value y = emit2(g, "convolution_backward_data", dl_graph_in(g, 0), dl_graph_in(g, 1),
                        ATTRS(DL_INTS(reached, t.g.spatial), f->attr[0], f->attr[1], f->attr[3], f->attr[4]));
     y = grown(g, y, t.out);
     if (f->in[2]) {
-        const int64_t shape[2 + MAX_SPATIAL] = {1, f->in[2]->shape[0], 1, 1, 1};
+        const int64_t shape[2 + DL_MAX_SPATIAL] = {1, f->in[2]->shape[0], 1, 1, 1};
         y = e_add(g, y, e_reshape(g, dl_graph_in(g, 2), t.g.spatial + 2, shape));
     }
     dl_graph_returns(g, 0, y);

@@ -6,8 +6,6 @@
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
 
-enum { MAX_SPATIAL = 3 };
-
 /* ---- attributes ------------------------------------------------------------------------------------------------------- */
 
 /* How many spatial dimensions the int[] in place `attr`, called `name`, stands for: one for each value. */
@@ -15,49 +13,32 @@ static dl_status read_spatial(const dl_frame *f, uint32_t attr, const char *name
     const int64_t *values;
     const dl_tensor *x = f->in[0];
     *spatial = attr_ints(f, attr, &values);
-    if (*spatial < 1 || *spatial > MAX_SPATIAL)
-        return dl_failf(DL_INVALID, "expected 1 to %d values of %s, one for each spatial dimension, got %s", MAX_SPATIAL, name,
-                        sizes_text(*spatial, values).s);
+    if (*spatial < 1 || *spatial > DL_MAX_SPATIAL)
+        return dl_failf(DL_INVALID, "expected 1 to %d values of %s, one for each spatial dimension, got %s", DL_MAX_SPATIAL,
+                        name, sizes_text(*spatial, values).s);
     if (x->ndim >= *spatial) return DL_OK;
     return dl_failf(DL_INVALID, "expected at least the %d dimensions that %s stands for, got shape %s", *spatial, name,
                     shape_text(x).s);
 }
 
-/* One value for each spatial dimension from an int[] that is empty (those of `otherwise`), holds one value, or one for each. */
-static dl_status read_values(const dl_frame *f, uint32_t attr, const char *name, int32_t spatial, const int64_t *otherwise,
-                             int64_t least, int64_t *out) {
-    const int64_t *values;
-    const int32_t n = attr_ints(f, attr, &values);
-    if (n > 1 && n != spatial)
-        return dl_failf(DL_INVALID, "expected one %s, or %d for the spatial dimensions, got %s", name, spatial,
-                        sizes_text(n, values).s);
-    for (int32_t d = 0; d < spatial; d++) {
-        out[d] = n == 0 ? otherwise[d] : values[n == 1 ? 0 : d];
-        if (out[d] < least || out[d] > INT32_MAX)
-            return dl_failf(DL_INVALID, "expected a %s of %lld to %d, got %lld", name, (long long)least, INT32_MAX,
-                            (long long)out[d]);
-    }
-    return DL_OK;
-}
-
 /* Windows that slide: kernel, stride, padding, dilation; whether a last one may reach over the end. */
 typedef struct sliding {
     int32_t spatial;
-    int64_t kernel[MAX_SPATIAL], stride[MAX_SPATIAL], padding[MAX_SPATIAL], dilation[MAX_SPATIAL];
+    int64_t kernel[DL_MAX_SPATIAL], stride[DL_MAX_SPATIAL], padding[DL_MAX_SPATIAL], dilation[DL_MAX_SPATIAL];
     int ceil_mode;
 } sliding;
 
 /* kernel, stride and padding stand in places first to first + 2; ceil_mode behind dilation, where that is there. */
 static dl_status read_sliding(const dl_frame *f, uint32_t first, int dilated, sliding *s) {
-    static const int64_t zeros[MAX_SPATIAL] = {0}, ones[MAX_SPATIAL] = {1, 1, 1};
+    static const int64_t zeros[DL_MAX_SPATIAL] = {0}, ones[DL_MAX_SPATIAL] = {1, 1, 1};
     const int64_t *kernel;
     DL_TRY(read_spatial(f, first, "kernel", &s->spatial));
     attr_ints(f, first, &kernel);
-    DL_TRY(read_values(f, first, "kernel", s->spatial, kernel, 1, s->kernel));
-    DL_TRY(read_values(f, first + 1, "stride", s->spatial, s->kernel, 1, s->stride));
-    DL_TRY(read_values(f, first + 2, "padding", s->spatial, zeros, 0, s->padding));
+    DL_TRY(rule_spatial(f, first, "kernel", s->spatial, kernel, 1, s->kernel));
+    DL_TRY(rule_spatial(f, first + 1, "stride", s->spatial, s->kernel, 1, s->stride));
+    DL_TRY(rule_spatial(f, first + 2, "padding", s->spatial, zeros, 0, s->padding));
     for (int32_t d = 0; d < s->spatial; d++) s->dilation[d] = 1;
-    if (dilated) DL_TRY(read_values(f, first + 3, "dilation", s->spatial, ones, 1, s->dilation));
+    if (dilated) DL_TRY(rule_spatial(f, first + 3, "dilation", s->spatial, ones, 1, s->dilation));
     s->ceil_mode = attr_int(f, first + 3 + (uint32_t)dilated) != 0;
     for (int32_t d = 0; d < s->spatial; d++)
         if (s->padding[d] > s->kernel[d] / 2)
@@ -130,14 +111,14 @@ static dl_status read_sizes(const dl_frame *f, uint32_t attr, int64_t least, int
     const int64_t *values;
     DL_TRY(read_spatial(f, attr, "size", spatial));
     attr_ints(f, attr, &values);
-    return read_values(f, attr, "size", *spatial, values, least, size);
+    return rule_spatial(f, attr, "size", *spatial, values, least, size);
 }
 
 /* ---- windows that slide ----------------------------------------------------------------------------------------------- */
 
 static dl_status infer_sliding(dl_frame *f, int dilated) {
     sliding s;
-    int64_t out[MAX_SPATIAL];
+    int64_t out[DL_MAX_SPATIAL];
     const dl_tensor *x = f->in[0];
     DL_TRY(read_sliding(f, 0, dilated, &s));
     DL_TRY(check_plane(x, s.spatial));
@@ -180,7 +161,7 @@ static dl_status set_unpooled(dl_frame *f, int32_t spatial, const int64_t *size)
 dl_status infer_avg_pool_backward(dl_frame *f) {
     sliding s;
     int32_t spatial;
-    int64_t size[MAX_SPATIAL], out[MAX_SPATIAL];
+    int64_t size[DL_MAX_SPATIAL], out[DL_MAX_SPATIAL];
     DL_TRY(rule_floating(f->in[0]));
     DL_TRY(read_sizes(f, 0, 1, &spatial, size));
     DL_TRY(read_sliding(f, 1, 0, &s));
@@ -196,7 +177,7 @@ dl_status infer_avg_pool_backward(dl_frame *f) {
 
 static dl_status infer_adaptive(dl_frame *f) {
     int32_t spatial;
-    int64_t size[MAX_SPATIAL];
+    int64_t size[DL_MAX_SPATIAL];
     DL_TRY(read_sizes(f, 0, 0, &spatial, size));
     DL_TRY(check_plane(f->in[0], spatial));
     return set_pooled(f, spatial, size);
@@ -207,7 +188,7 @@ dl_status infer_adaptive_avg_pool(dl_frame *f) { return infer_adaptive(f); }
 
 dl_status infer_adaptive_avg_pool_backward(dl_frame *f) {
     int32_t spatial;
-    int64_t size[MAX_SPATIAL];
+    int64_t size[DL_MAX_SPATIAL];
     DL_TRY(rule_floating(f->in[0]));
     DL_TRY(read_sizes(f, 0, 1, &spatial, size));
     return set_unpooled(f, spatial, size);
@@ -228,13 +209,13 @@ static dl_status check_draws(const dl_tensor *x, const dl_tensor *draws, int32_t
 
 dl_status infer_fractional_max_pool(dl_frame *f) {
     int32_t spatial;
-    int64_t size[MAX_SPATIAL], kernel[MAX_SPATIAL];
+    int64_t size[DL_MAX_SPATIAL], kernel[DL_MAX_SPATIAL];
     const dl_tensor *x = f->in[0];
     const int64_t *values;
     DL_TRY(read_spatial(f, 0, "kernel", &spatial));
     attr_ints(f, 0, &values);
-    DL_TRY(read_values(f, 0, "kernel", spatial, values, 1, kernel));
-    DL_TRY(read_values(f, 1, "size", spatial, kernel, 1, size));
+    DL_TRY(rule_spatial(f, 0, "kernel", spatial, values, 1, kernel));
+    DL_TRY(rule_spatial(f, 1, "size", spatial, kernel, 1, size));
     DL_TRY(check_plane(x, spatial));
     DL_TRY(check_draws(x, f->in[1], spatial));
     for (int32_t d = 0; d < spatial; d++)
@@ -254,7 +235,7 @@ static dl_status check_index(const dl_tensor *index) {
 static dl_status infer_scatter_places(dl_frame *f) {
     const dl_tensor *x = f->in[0], *index = f->in[1];
     int32_t spatial;
-    int64_t size[MAX_SPATIAL];
+    int64_t size[DL_MAX_SPATIAL];
     DL_TRY(rule_floating(x));
     DL_TRY(check_index(index));
     if (!same_shape(x, index))
@@ -271,8 +252,8 @@ dl_status infer_max_unpool_backward(dl_frame *f) {
     const dl_tensor *x = f->in[0], *index = f->in[1];
     const int64_t spatial = attr_int(f, 0);
     DL_TRY(check_index(index));
-    if (spatial < 1 || spatial > MAX_SPATIAL || spatial > x->ndim)
-        return dl_failf(DL_INVALID, "expected 1 to %d last dimensions of x %s, got %lld", MAX_SPATIAL, shape_text(x).s,
+    if (spatial < 1 || spatial > DL_MAX_SPATIAL || spatial > x->ndim)
+        return dl_failf(DL_INVALID, "expected 1 to %d last dimensions of x %s, got %lld", DL_MAX_SPATIAL, shape_text(x).s,
                         (long long)spatial);
     DL_TRY(check_plane(x, (int32_t)spatial));
     int fits = index->ndim == x->ndim;

@@ -149,3 +149,19 @@ dl_status rule_broadcast(dl_shape *a, int32_t n, const int64_t *b) {
     *a = joined;
     return DL_OK;
 }
+
+dl_status rule_spatial(const dl_frame *f, uint32_t attr, const char *name, int32_t spatial, const int64_t *otherwise,
+                       int64_t least, int64_t *out) {
+    const int64_t *values;
+    const int32_t n = attr_ints(f, attr, &values);
+    if (n > 1 && n != spatial)
+        return dl_failf(DL_INVALID, "expected one %s, or %d for the spatial dimensions, got %s", name, spatial,
+                        sizes_text(n, values).s);
+    for (int32_t d = 0; d < spatial; d++) {
+        out[d] = n == 0 ? otherwise[d] : values[n == 1 ? 0 : d];
+        if (out[d] < least || out[d] > INT32_MAX)
+            return dl_failf(DL_INVALID, "expected a %s of %lld to %d, got %lld", name, (long long)least, INT32_MAX,
+                            (long long)out[d]);
+    }
+    return DL_OK;
+}

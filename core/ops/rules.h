@@ -77,6 +77,13 @@ dl_status rule_dim(int64_t dim, int32_t ndim, int32_t *out);
 /* An int[] of distinct dimensions as a bit mask; an empty list means all. */
 dl_status rule_dims(const dl_frame *, uint32_t k, int32_t ndim, uint32_t *mask);
 
+/* Convolutions and pooling: at most this many spatial dimensions, which are the last ones. */
+enum { DL_MAX_SPATIAL = 3 };
+/* One value for each spatial dimension from an int[] that is empty (those of `otherwise`), holds one value for all, or one for
+ * each; none below `least`. `name` is for messages. */
+dl_status rule_spatial(const dl_frame *, uint32_t k, const char *name, int32_t spatial, const int64_t *otherwise, int64_t least,
+                       int64_t *out);
+
 /* A shape from a list of sizes that must not be negative, or, where that list is empty and the caller gave `out`, out's. */
 dl_status rule_shape(const dl_frame *, uint32_t k, dl_shape *out);
 /* A list of sizes one of which may be -1, for `count` elements. */

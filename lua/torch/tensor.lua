@@ -188,10 +188,10 @@ class.recognise(function(x) return isTensor(x) and classes[x._t.type] or nil end
 
 local function index(x, key)
     if luaType(key) ~= 'string' then return indexing.get(x, key) end
+    local field = fields[key] -- before the methods, which look up every name that is none in the op table
+    if field then return field.get(x) end
     local method = classes[x._t.type][key]
     if method ~= nil then return method end
-    local field = fields[key]
-    if field then return field.get(x) end
     local hint = hints.tensor[key]
     if hint then fail('%s', hint) end
     return nil

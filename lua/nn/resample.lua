@@ -35,14 +35,24 @@ end
 -- PyTorch's name of a mode -> the op's, and how many dimensions it resamples (nil: any).
 local modes = {
     nearest = {'nearest'}, ['nearest-exact'] = {'nearest-exact'}, linear = {'linear', 1}, bilinear = {'linear', 2},
-    trilinear = {'linear', 3}, bicubic = {'cubic', 2},
+    trilinear = {'linear', 3}, bicubic = {'cubic', 2}, area = {'area'},
 }
+
+-- x under the sizes by the op's mode.
+local function resampled(x, sizes, mode, alignCorners, ...)
+    if mode == 'area' then
+        if alignCorners then base.fail("nn.functional.interpolate: alignCorners has no meaning in mode 'area'") end
+        return ops.adaptive_avg_pool(x, sizes)
+    end
+    return ops.upsample(x, sizes, mode, alignCorners, ...)
+end
 
 local options = {'size', 'scaleFactor', 'mode', 'alignCorners', 'recomputeScaleFactor'}
 
 --- F.interpolate(x, {size = | scaleFactor = [, mode = 'nearest', alignCorners = false, recomputeScaleFactor = false]}): x
 -- (N, C, …) with its last dimensions resampled to size, a number or a list, or by a factor. Modes: nearest, nearest-exact,
--- linear (N, C, L), bilinear and bicubic (N, C, H, W), trilinear (N, C, D, H, W).
+-- linear (N, C, L), bilinear and bicubic (N, C, H, W), trilinear (N, C, D, H, W); area, the means of the parts that an adaptive
+-- average pooling takes.
 function M.interpolate(x, given)
     local what = 'nn.functional.interpolate'
     given = take(what, given, options)
@@ -51,7 +61,7 @@ function M.interpolate(x, given)
     local n = #shape - 2
     local row = modes[mode]
     if not row then
-        base.fail("%s: there is no mode '%s': nearest, nearest-exact, linear, bilinear, bicubic, trilinear", what,
+        base.fail("%s: there is no mode '%s': nearest, nearest-exact, linear, bilinear, bicubic, trilinear, area", what,
             tostring(mode))
     end
     if n < 1 or n > 3 or (row[2] and row[2] ~= n) then
@@ -59,7 +69,7 @@ function M.interpolate(x, given)
     end
     if (given.size == nil) == (given.scaleFactor == nil) then base.fail('%s: expected either size or scaleFactor', what) end
     if given.size ~= nil then
-        return ops.upsample(x, each(given.size, n, what .. ': size'), row[1], given.alignCorners == true)
+        return resampled(x, each(given.size, n, what .. ': size'), row[1], given.alignCorners == true)
     end
     local scales, sizes = each(given.scaleFactor, n, what .. ': scaleFactor'), {}
     for k = 1, n do
@@ -68,7 +78,7 @@ function M.interpolate(x, given)
         sizes[k] = math.floor(shape[2 + k] * scales[k])
     end
     if given.recomputeScaleFactor then scales = {} end
-    return ops.upsample(x, sizes, row[1], given.alignCorners == true, unpack(scales, 1, n))
+    return resampled(x, sizes, row[1], given.alignCorners == true, unpack(scales, 1, n))
 end
 
 -- ---- sampling

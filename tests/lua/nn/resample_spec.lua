@@ -71,6 +71,12 @@ describe('resampling', function()
         assert.is_true(count > 20)
     end)
 
+    it('takes the means of areas, as adaptive pooling does', function()
+        local x = torch.DoubleTensor {{{{1, 2, 3, 4}, {5, 6, 7, 8}}}}
+        assert.same({{{{3.5, 5.5}}}}, F.interpolate(x, {size = {1, 2}, mode = 'area'}):totable())
+        assert.same({{{{3.5, 5.5}}}}, F.interpolate(x, {scaleFactor = 0.5, mode = 'area'}):totable())
+    end)
+
     it('takes single images where Torch7 does', function()
         for _, text in ipairs {'nn.SpatialUpSamplingNearest(2)', 'nn.SpatialUpSamplingBilinear(3)', 'nn.SpatialZeroPadding(1)',
             'nn.SpatialReflectionPadding(1)', 'nn.PixelShuffle(2)'} do
@@ -137,6 +143,8 @@ describe('resampling', function()
         refuses("did you mean 'scaleFactor'", F.interpolate, image, {scaleFactors = 2})
         refuses('a list of 2', F.interpolate, image, {size = {1, 2, 3}})
         refuses("there is no mode 'sinc'", F.interpolate, image, {size = 2, mode = 'sinc'})
+        refuses("alignCorners has no meaning in mode 'area'", F.interpolate, image,
+            {size = 2, mode = 'area', alignCorners = true})
         refuses("align_corners has no meaning in mode 'nearest'", F.interpolate, image, {size = 2, alignCorners = true})
         refuses("mode 'reflect' can add", F.pad, image, {4, 0}, 'reflect')
         refuses('expected a string, not a number', F.pad, image, {1, 1}, {mode = 3})

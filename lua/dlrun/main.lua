@@ -11,6 +11,9 @@ local report = require 'dlrun.report'
 -- defaults.
 require('jit.opt').start('loopunroll=60', 'maxtrace=8000', 'maxmcode=16384')
 
+-- A line of training is seen when it is printed, also through a pipe or in a log file.
+io.stdout:setvbuf 'line'
+
 -- The Lua state is closed at exit, so that every tensor and plugin ends as it should.
 local exit = os.exit
 function os.exit(code, close) -- luacheck: ignore 122

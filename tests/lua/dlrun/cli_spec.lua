@@ -35,6 +35,11 @@ describe('dlrun', function()
         assert.equal('2\tscript.lua\t--seed\t-e\t--seed\t-e\n', out)
     end)
 
+    it('writes each line when it is printed, not at the end', function()
+        local _, out = script("print 'seen' local ffi = require 'ffi' ffi.cdef 'int raise(int);' ffi.C.raise(9)")
+        assert.equal('seen\n', out)
+    end)
+
     it('runs a script from standard input', function()
         local status, out = dlrun({}, {input = 'print(6 * 7)'})
         assert.equal(0, status)

@@ -44,8 +44,8 @@ static cpu_conv_problem problem_of(enum cpu_conv_kind kind, const dl_tensor *x, 
 /* ---- which kernel is faster --------------------------------------------------------------------------------------------- */
 
 /* Are conv.c's kernels faster where oneDNN could do it too? Measured on the layers of ResNet-18 and others, AVX2 (make bench,
- * with DLRUN_ONEDNN=all and =0): they win by 5 to 20 % with strides, and towards weights where many channels meet in a kernel; 2
- * to 3 times towards an image, by any instruction set. For AVX-512 nothing else was measured: oneDNN is taken. */
+ * with DLRUN_ONEDNN=all and =0): they win by 5 to 20 % with strides, and towards weights where many channels meet in a kernel;
+ * 2 to 3 times towards an image, by any instruction set. For AVX-512 nothing else was measured: oneDNN is taken. */
 static int own_is_faster(const cpu_conv_problem *p) {
     enum { few = 4, large_weight = 32 << 10 };
     const int64_t channels = p->x_channels / p->groups;

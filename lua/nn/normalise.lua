@@ -2,6 +2,7 @@
 local base = require 'dlrun.ffi'
 local checks = require 'nn.checks'
 local ops = require 'torch.ops'
+local path = require 'nn.path'
 local raw = require 'torch.raw'
 local shapeOf = require 'torch.resize'.fullShape
 local take = require 'torch.options'.take
@@ -56,17 +57,28 @@ end
 -- Are its sizes unknown yet? (Module:incomplete)
 function BatchNormalization:incomplete() return self.nFeatures == nil end
 
+function BatchNormalization:takesRank(n)
+    local nDim = self.nDim
+    return type(nDim) == 'table' and nDim[n] or nDim == n
+end
+
 -- Makes what the first input decides.
 local function complete(self, x)
     if raw.capturing then base.fail('its sizes come with the first input: run one batch before torch.capture') end
-    if x._t.ndim < 2 then base.fail('expected (N, features%s), got (%s)', self.shapeText, table.concat(shapeOf(x), ', ')) end
+    if not self:takesRank(x._t.ndim) then
+        base.fail('expected (N, features%s), got (%s)', self.shapeText, table.concat(shapeOf(x), ', '))
+    end
     self.nFeatures = count(tonumber(x._t.shape[1]), torch.typename(self) .. ': the number of features')
     torch.noGrad(function() allocate(self, base.C.dl_device_of(x._t)) end)
     self:_decide()
 end
 
 function BatchNormalization:updateOutput(x)
-    if self:incomplete() and raw.isTensor(x) then complete(self, x) end
+    if self:incomplete() and raw.isTensor(x) then
+        local depth = path.enter(self)
+        complete(self, x)
+        path.leave(depth)
+    end
     return parent.updateOutput(self, x)
 end
 
@@ -87,8 +99,7 @@ end
 local function checkBatch(self, x)
     local t = tensor(x)._t
     if self:incomplete() then complete(self, x) end
-    local nDim = self.nDim
-    if not (type(nDim) == 'table' and nDim[t.ndim] or nDim == t.ndim) or tonumber(t.shape[1]) ~= self.nFeatures then
+    if not self:takesRank(t.ndim) or tonumber(t.shape[1]) ~= self.nFeatures then
         base.fail('expected (N, %d%s), got (%s)', self.nFeatures, self.shapeText, table.concat(shapeOf(x), ', '))
     end
 end

@@ -99,7 +99,9 @@ function M.backward(segment, input, params, gradOutput, wantInputs, wantParams)
         base.fail('backward: the last forward had %d input tensors, now there are %d', segment.inputs, #inputs)
     end
     if #grads ~= #segment.outputs then
-        base.fail('backward: expected %d gradients, one for each output, got %d', #segment.outputs, #grads)
+        local many = #segment.outputs > 1 and ('a table of %d tensors, one for each output'):format(#segment.outputs)
+        base.fail('backward: gradOutput must be %s, got %s', many or 'a tensor', type(gradOutput) == 'table'
+            and ('a table of %d'):format(#grads) or gradOutput == nil and 'nil' or 'a ' .. torch.type(gradOutput))
     end
     local want = (wantInputs and C.DL_WANT_INPUTS or 0) + (wantParams and C.DL_WANT_PARAMS or 0)
     local const = 'const dl_tensor *const *'

@@ -7,6 +7,7 @@
 --
 -- and the field hasBias.
 local base = require 'dlrun.ffi'
+local path = require 'nn.path'
 local raw = require 'torch.raw'
 local tape = require 'nn.tape'
 local types = require 'torch.types'
@@ -36,11 +37,30 @@ function M.allocate(self, device)
     self:reset()
 end
 
--- Makes what the first input decides.
+-- The module's fields as they were.
+local function restore(self, fields)
+    for key in pairs(self) do
+        if fields[key] == nil then self[key] = nil end
+    end
+    for key, value in pairs(fields) do
+        if rawget(self, key) ~= value then self[key] = value end
+    end
+end
+
+-- Makes what the first input decides. A module that then cannot compute this input is left without sizes, for a better one.
 function M.complete(self, x)
     if raw.capturing then base.fail('its sizes come with the first input: run one batch before torch.capture') end
-    self:sizeFrom(x)
-    torch.noGrad(function() M.allocate(self, C.dl_device_of(x._t)) end)
+    local fields = {}
+    for key, value in pairs(self) do fields[key] = value end
+    local ok, message = pcall(torch.noGrad, function()
+        self:sizeFrom(x)
+        M.allocate(self, C.dl_device_of(x._t))
+        self:compute(x)
+    end)
+    if not ok then
+        restore(self, fields)
+        error(message, 0)
+    end
     self:_decide()
 end
 
@@ -50,8 +70,9 @@ local function incomplete(self) return self.weight == nil end
 -- A segment knows its parameters from the start: they are made before it is recorded.
 local function updateOutput(self, input)
     if not self.weight then
-        local x = tape.flatten(input)[1]
+        local x, depth = tape.flatten(input)[1], path.enter(self)
         if x then M.complete(self, x) end
+        path.leave(depth)
     end
     return nn.Module.updateOutput(self, input)
 end

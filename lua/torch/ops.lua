@@ -62,6 +62,7 @@ local function setInts(slot, values)
     if n > LIST_CAPACITY then base.fail('a list of at most %d numbers, not %d', LIST_CAPACITY, n) end
     for k = 1, n do
         if type(values[k]) ~= 'number' then base.fail('element %d of a list of numbers is a %s', k, type(values[k])) end
+        if values[k] % 1 ~= 0 then base.fail('element %d of a list of whole numbers is %s', k, tostring(values[k])) end
         array[k - 1] = values[k]
     end
     scratch.kind[4 * slot] = C.DL_ATTR_INTS
@@ -88,7 +89,10 @@ local function isNumber(value)
     return type(value) == 'number' or type(value) == 'cdata' and (ffi.istype('int64_t', value) or ffi.istype('uint64_t', value))
 end
 
-local function badNumber(op, name, value) base.fail('%s: %s must be a number, not %s', op, name, describe(value)) end
+local function badNumber(op, name, value, kind)
+    local got = type(value) == 'number' and tostring(value) or describe(value)
+    base.fail('%s: %s must be a %snumber, not %s', op, name, kind or '', got)
+end
 
 scratch.setScalar, scratch.setInts, scratch.setString = setScalar, setInts, setString
 scratch.isNumber, scratch.badNumber = isNumber, badNumber
@@ -132,7 +136,7 @@ end
 
 -- How a value of each attribute type gets into its slot: VAR its variable, AT and KIND places in the views of attr.
 local setters = {
-    int = 'int[AT] = isNumber(VAR) and VAR or badNumber(NAME, "ARG", VAR); kind[KIND] = INT',
+    int = 'int[AT] = isNumber(VAR) and VAR % 1 == 0 and VAR or badNumber(NAME, "ARG", VAR, "whole "); kind[KIND] = INT',
     float = 'float[AT] = isNumber(VAR) and VAR or badNumber(NAME, "ARG", VAR); kind[KIND] = FLOAT',
     bool = 'int[AT] = (VAR and VAR ~= 0) and 1 or 0; kind[KIND] = INT',
     Scalar = 'setScalar(SLOT, isNumber(VAR) and VAR or badNumber(NAME, "ARG", VAR))',
@@ -226,7 +230,7 @@ local function build(name, form)
     base.check(C.dl_op_get(id, info))
     local op = parse(info)
     local chunk = assert(loadstring(source(op, form), '=dlrun:' .. name))
-    return chunk((name:gsub('_', ' ')), id, C, call, callFused, newTensor, isTensor, badTensor, failed, raw.pressed, reserve,
+    return chunk(name, id, C, call, callFused, newTensor, isTensor, badTensor, failed, raw.pressed, reserve,
         scratch)
 end
 

@@ -131,6 +131,13 @@ describe('a likely slip', function()
         assert.equal(1, select(2, err:gsub('x:eq', '')))
     end)
 
+    it('say what backward wants', function()
+        local m = nn.Linear(3, 2)
+        m:forward(torch.randn(4, 3))
+        assert.error_matches(function() m:backward(torch.randn(4, 3)) end, 'gradOutput must be a tensor, got nil')
+        assert.error_matches(function() m:backward(torch.randn(4, 3), 3) end, 'gradOutput must be a tensor, got a number')
+    end)
+
     it('is shown by the program with the user\'s line', function()
         local status, _, err = support.dlrun({'-'}, {input = [[
 require 'nn'

@@ -10,6 +10,15 @@ describe('errors', function()
         assert.truthy(message:find('errors_spec.lua:' .. line + 3 .. ':', 1, true), message)
     end)
 
+    it('refuse numbers that are not whole where whole ones are meant', function()
+        local ops = require 'torch.ops'
+        local x = torch.randn(2, 3)
+        assert.error_matches(function() ops.select(x, 0, 0.5) end, 'select: index must be a whole number, not 0.5')
+        assert.error_matches(function() ops.select(x, 0, 0 / 0) end, 'must be a whole number')
+        assert.error_matches(function() ops.reshape(x, {3, 2.5}) end, 'element 2 of a list of whole numbers is 2.5')
+        assert.error_matches(function() ops.mul_scalar(3, 2) end, 'mul_scalar: x must be a tensor, not a number')
+    end)
+
     it('name the argument', function()
         assert.error_matches(function() torch.exp(5) end, 'exp: argument 1 must be a tensor, not a number')
         assert.error_matches(function() torch.exp() end, 'must be a tensor, not nil')

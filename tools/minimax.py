@@ -78,9 +78,14 @@ def polynomials():
     show("sin(x pi/2) = x P(x^2)", near_zero(lambda z: sin(sqrt(z) * pi / 2) / sqrt(z), pi / 2), near_zero(lambda z: 1, 1), 0, mpf("0.2501"), 4, True)
     show("cos(x pi/2) = P(x^2)", lambda z: cos(sqrt(z) * pi / 2), lambda z: 1, 0, mpf("0.2501"), 4, True)
 
-    show("erf f32 small: x + x P(x^2)", near_zero(lambda z: erf(sqrt(z)) / sqrt(z) - 1, 2 / sqrt(pi) - 1),
-         near_zero(lambda z: sqrt(z) / erf(sqrt(z)), sqrt(pi) / 2), 0, 1, 6)
-    show("erf f32 large: erfc(t) = exp(-t P(t))", lambda t: -log(erfc(t)) / t, lambda t: t * erfc(t) / erf(t), mpf(1), mpf(4), 6)
+    # The two halves of erf f32 share one Horner scheme of degree 7, around the middle of each half.
+    split, top = mpf("1.21"), mpf("3.93")
+    show("erf f32 below 1.21: x + x P(x^2 - 1)",
+         lambda w: erf(sqrt(w + 1)) / sqrt(w + 1) - 1 if w + 1 > tiny else 2 / sqrt(pi) - 1,
+         lambda w: sqrt(w + 1) / erf(sqrt(w + 1)) if w + 1 > tiny else sqrt(pi) / 2, -1, split**2 - 1, 7)
+    middle = mpf("2.375")
+    show("erf f32 above: 1 - P(x - 2.375)^4", lambda w: erfc(w + middle) ** mpf("0.25"),
+         lambda w: 4 * erfc(w + middle) ** mpf("0.75"), split - middle, top - middle, 7)
 
 
 def two_over_pi():

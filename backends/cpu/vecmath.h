@@ -16,7 +16,7 @@
  *   sin cos    0.6  vector, via f64   libm
  *   tan        0.6  vector, via f64   libm
  *   pow        0.6  vector, via f64   libm
- *   erf        1.3  vector            libm
+ *   erf        1.25 vector            libm
  *   asin acos atan atan2 erfc: libm. floor ceil trunc rint: libm on the baseline, instructions from AVX2 on
  *   lgamma     libm; digamma trigamma: recurrence and asymptotic series in f64, 1e-13 relative away from their zeros
  *

@@ -121,24 +121,22 @@ CPU_INLINE double dl_pow_f64(double x, double y) { return pow(x, y); }
 
 /* ---- error function ------------------------------------------------------------------------------------------------- */
 
-/* Below 1 x + x P(x^2), above 1 - e^(-t Q(t)). */
+/* Below 1.21 x + x P(x^2 - 1), above 1 - P(x - 2.375)^4, which is 1 from 3.93 on. Both sides share one Horner scheme whose
+ * coefficients are selected, and w is small on both, so that little is lost where terms cancel. */
 CPU_INLINE float dl_erf_f32(float x) {
-    const float size = __builtin_fabsf(x), t = size > 4 ? 4 : size, z = t * t;
-    float p = 0x1.496a5ep-14f;
-    p = cpu_mad_f32(p, z, -0x1.a3f70ep-11f);
-    p = cpu_mad_f32(p, z, 0x1.5405b4p-8f);
-    p = cpu_mad_f32(p, z, -0x1.b7f90ep-6f);
-    p = cpu_mad_f32(p, z, 0x1.ce2cf8p-4f);
-    p = cpu_mad_f32(p, z, -0x1.81273ep-2f);
-    p = cpu_mad_f32(p, z, 0x1.06eba8p-3f);
-    float q = 0x1.d484c4p-17f;
-    q = cpu_mad_f32(q, t, -0x1.6fa0b4p-12f);
-    q = cpu_mad_f32(q, t, 0x1.ec80b6p-9f);
-    q = cpu_mad_f32(q, t, -0x1.8961b8p-6f);
-    q = cpu_mad_f32(q, t, 0x1.b459c4p-4f);
-    q = cpu_mad_f32(q, t, 0x1.451ab8p-1f);
-    q = cpu_mad_f32(q, t, 0x1.20f21cp+0f);
-    const float y = t < 1 ? cpu_mad_f32(t, p, t) : 1 - dl_exp_f32(-t * q);
+    const float size = __builtin_fabsf(x), t = size > 3.93f ? 3.93f : size;
+    const int small = t < 1.21f;
+    const float unit = small ? t : 1, w = cpu_mad_f32(t, unit, small ? -1 : -2.375f);
+    float p = small ? -0x1.09012ep-17f : -0x1.90026cp-13f;
+    p = cpu_mad_f32(p, w, small ? 0x1.a5b6dp-15f : 0x1.d2be96p-13f);
+    p = cpu_mad_f32(p, w, small ? -0x1.8394b8p-12f : 0x1.5517f8p-9f);
+    p = cpu_mad_f32(p, w, small ? 0x1.31d8a6p-9f : -0x1.0b59bep-7f);
+    p = cpu_mad_f32(p, w, small ? -0x1.9b3c76p-7f : -0x1.1aa2dap-7f);
+    p = cpu_mad_f32(p, w, small ? 0x1.cf6d1ap-5f : 0x1.8fbc1cp-4f);
+    p = cpu_mad_f32(p, w, small ? -0x1.b5db04p-3f : -0x1.b642eep-3f);
+    p = cpu_mad_f32(p, w, small ? -0x1.422616p-3f : 0x1.569486p-3f);
+    const float square = p * p;
+    const float y = cpu_mad_f32(small ? t : -square, small ? p : square, unit);
     return __builtin_copysignf(y, x);
 }
 

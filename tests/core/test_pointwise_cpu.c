@@ -358,7 +358,7 @@ static const unary functions[] = {
     {DL_OP_TANH, "tanh", tanh, tanhl, 2.5, 2.6},   {DL_OP_SINH, "sinh", sinh, sinhl, 0.6, 2},
     {DL_OP_COSH, "cosh", cosh, coshl, 0.6, 2},     {DL_OP_SIN, "sin", sine, sinl, 0.6, 1},
     {DL_OP_COS, "cos", cosine, cosl, 0.6, 1},      {DL_OP_TAN, "tan", tangent, tanl, 0.6, 1},
-    {DL_OP_ERF, "erf", erf, erfl, 1.3, 1},         {DL_OP_SQRT, "sqrt", sqrt, sqrtl, 0.51, 0.51},
+    {DL_OP_ERF, "erf", erf, erfl, 1.25, 1},        {DL_OP_SQRT, "sqrt", sqrt, sqrtl, 0.51, 0.51},
     {DL_OP_ASIN, "asin", asin, asinl, 1, 1},       {DL_OP_ACOS, "acos", acos, acosl, 1, 1},
     {DL_OP_ATAN, "atan", atan, atanl, 1, 1},       {DL_OP_ERFC, "erfc", erfc, erfcl, 4, 5},
     {DL_OP_FLOOR, "floor", floor, floorl, 0, 0},   {DL_OP_CEIL, "ceil", ceil, ceill, 0, 0},

@@ -1,6 +1,7 @@
 -- functional.lua: nn.functional: layers' computations as functions of tensors, under PyTorch's meaning and names in
 -- camelCase.
 local ops = require 'torch.ops'
+local take = require 'torch.options'.take
 
 local F = {}
 nn.functional = F
@@ -43,9 +44,41 @@ end
 F.crossEntropy, F.nllLoss = loss 'CrossEntropyCriterion', loss 'ClassNLLCriterion'
 F.mseLoss, F.l1Loss, F.smoothL1Loss = loss 'MSECriterion', loss 'AbsCriterion', loss 'SmoothL1Criterion'
 F.binaryCrossEntropy, F.binaryCrossEntropyWithLogits = loss 'BCECriterion', loss 'BCEWithLogitsCriterion'
+--- F.huberLoss(x, y [, options]), F.klDiv(logProbabilities, probabilities [, options]): as the criterions.
+F.huberLoss, F.klDiv = loss 'HuberCriterion', loss 'DistKLDivCriterion'
 
 --- F.oneHot(labels, classes): labels 1..classes as rows of 0 and 1.
 function F.oneHot(labels, classes) return ops.one_hot(ops.sub_scalar(labels, 1), classes) end
+
+--- F.embedding(ids, weight): rows of weight (n, size) by ids from 1; ids of any shape give (…, size).
+function F.embedding(ids, weight) return nn.LookupTable.compute({weight = weight, paddingValue = 0}, ids) end
+
+-- Normalisation: weight and bias are options, as they may be absent.
+
+--- F.batchNorm(x, runningMean, runningVar [, {weight, bias, training = false, momentum = 0.1, eps = 1e-5}]): x (N, C, …). While
+-- training the batch's own statistics count, and the running ones, which may then be nil, move towards them.
+function F.batchNorm(x, mean, var, given)
+    given = take('nn.functional.batchNorm', given, {'weight', 'bias', 'training', 'momentum', 'eps'})
+    return (ops.batch_norm(x, given.weight, given.bias, mean, var, given.training or false, given.eps or 1e-5,
+        given.momentum or 0.1))
+end
+
+--- F.layerNorm(x, shape [, {weight, bias, eps = 1e-5}]): over the last dimensions, whose sizes are shape, a number or a list.
+function F.layerNorm(x, shape, given)
+    given = take('nn.functional.layerNorm', given, {'weight', 'bias', 'eps'})
+    local layer = nn.LayerNorm(shape, {affine = false, eps = given.eps})
+    layer.weight, layer.bias = given.weight, given.bias
+    return layer:compute(x)
+end
+
+--- F.groupNorm(x, groups [, {weight, bias, eps = 1e-5}]): x (N, C, …).
+function F.groupNorm(x, groups, given)
+    given = take('nn.functional.groupNorm', given, {'weight', 'bias', 'eps'})
+    return (ops.group_norm(x, given.weight, given.bias, groups, given.eps or 1e-5))
+end
+
+--- F.normalize(x [, p = 2 [, eps]]): each row scaled to p-norm 1, as nn.Normalize.
+function F.normalize(x, p, eps) return nn.Normalize(p or 2, eps):compute(x) end
 
 -- Padding and resampling: the functions behind those modules.
 for _, part in ipairs {'nn.padding', 'nn.resample'} do

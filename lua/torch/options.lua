@@ -50,7 +50,9 @@ end
 -- A table of the options given (nil: none), checked against the known names; dtype and device converted.
 function M.take(what, given, known)
     local out = {}
-    if given ~= nil and type(given) ~= 'table' then base.fail('%s: options are a table, not a %s', what, type(given)) end
+    if given ~= nil and type(given) ~= 'table' then
+        base.fail('%s: options are a table such as {%s = …}, not a %s', what, known[1], type(given))
+    end
     for key, value in pairs(given or out) do
         local found = false
         for _, name in ipairs(known) do found = found or name == key end

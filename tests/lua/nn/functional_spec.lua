@@ -34,6 +34,37 @@ describe('nn.functional', function()
         assert.same({{0, 1, 0}, {1, 0, 0}}, F.oneHot(torch.LongTensor {2, 1}, 3):totable())
     end)
 
+    it('normalises as the modules do', function()
+        local x = torch.randn(4, 6, 3, 3)
+        for _, training in ipairs {true, false} do
+            local m = nn.BatchNorm2d(6)
+            m.weight:uniform(0.5, 2)
+            m.running_var:uniform(0.5, 2)
+            local mean, var = m.running_mean:clone(), m.running_var:clone()
+            if training then m:training() else m:evaluate() end
+            local y = F.batchNorm(x, mean, var, {weight = m.weight, bias = m.bias, training = training})
+            assert.equal(0, difference(y, m(x)))
+            assert.equal(0, difference(mean, m.running_mean))
+            assert.equal(0, difference(var, m.running_var))
+        end
+        local layer, group = nn.LayerNorm({3, 3}), nn.GroupNorm(2, 6)
+        layer.weight:uniform(0.5, 2)
+        group.bias:uniform(-1, 1)
+        assert.equal(0, difference(F.layerNorm(x, {3, 3}, {weight = layer.weight, bias = layer.bias}), layer(x)))
+        assert.is_true(difference(F.layerNorm(x, 3), nn.LayerNorm(3)(x)) < 1e-6)
+        assert.equal(0, difference(F.groupNorm(x, 2, {weight = group.weight, bias = group.bias}), group(x)))
+        assert.equal(0, difference(F.normalize(torch.Tensor {{3, 4}}), torch.Tensor {{0.6, 0.8}}))
+        assert.error_matches(function() F.batchNorm(x, nil, nil) end, 'running_mean')
+        assert.error_matches(function() F.layerNorm(x, 4) end, 'expected %(…, 4%)')
+    end)
+
+    it('looks up rows by ids from 1', function()
+        local table_ = nn.Embedding(5, 2)
+        local ids = torch.LongTensor {{1, 5}, {2, 2}}
+        assert.equal(0, difference(F.embedding(ids, table_.weight), table_(ids)))
+        assert.error_matches(function() F.embedding(torch.LongTensor {0}, table_.weight) end, 'ids start at 1')
+    end)
+
     it('drops out only while training', function()
         local x = torch.ones(10000)
         assert.is_true(rawequal(x, F.dropout(x, 0.5, false)))

@@ -117,7 +117,7 @@ FIXED_ALL(f64, double, int64_t)
         if (!fixed) return 0;                                                                                                  \
         int k = 0;                                                                                                             \
         POOL_FOR_WINDOW(p, k0, k1, k2) {                                                                                       \
-            rows[k] = (const T *)pool_element(j, p, k0, k1, k2);                                                               \
+            rows[k] = (const T *)(const void *)pool_element(j, p, k0, k1, k2);                                                 \
             place[k++] = (I)pool_place(p, k0, k1, k2);                                                                         \
         }                                                                                                                      \
         fixed(rows, place, p->n, (I)p->place_step, value, index);                                                              \

@@ -37,7 +37,7 @@ static int is_inside(places_job *p, int64_t place) {
 /* Adds or writes. */
 #define LOOPS(LANE, T)                                                                                                         \
     static void put_##LANE(places_job *p, const run_of *r, const T *g) {                                                       \
-        T *const x = (T *)r->x;                                                                                                \
+        T *const x = (T *)(void *)r->x;                                                                                        \
         for (int64_t i = 0; i < r->n; i++) {                                                                                   \
             const int64_t place = r->index[i * r->index_step];                                                                 \
             if (!is_inside(p, place)) continue;                                                                                \

@@ -82,6 +82,8 @@ dl_status dl_signature_parse(const char *sig, dl_op *op);
 /* The program for inputs already promoted to `common`, made on first use. Owned by the op. */
 dl_status dl_op_program(dl_op *, dl_dtype common, const dl_prog **out);
 dl_status dl_op_types(dl_op *, dl_dtype common, dl_dtype *compute, dl_dtype *out); /* dl_rule_types of its rule, kept */
+/* The type that tensors of a common type and the Scalar attributes are promoted to (core/pointwise_call.c). */
+dl_dtype dl_pointwise_with_scalars(const dl_op *, dl_dtype tensors, const dl_attr *attr);
 /* The op that computes the gradient towards input k: tensors (g, in..., out), attributes as this op's. */
 dl_status dl_op_gradient(dl_op *, int32_t k, dl_op **out);
 dl_status dl_pointwise_grad(dl_graph *, const dl_frame *); /* the grad function of every pointwise op */

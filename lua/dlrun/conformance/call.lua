@@ -8,7 +8,7 @@ local SEED = 11
 
 -- Calls op with an array of tensors (false where absent) on a device. outs: tensors to write into, or nil for new ones. Random
 -- ops draw the same numbers in every call. Returns the status, then the outputs or the message.
-return function(op, inputs, attr, n_attr, device, outs)
+return function(op, inputs, attributes, device, outs)
     local ins = ffi.new('const dl_tensor *[?]', #inputs + 1)
     for k, x in ipairs(inputs) do
         if x then ins[k - 1] = x._t end
@@ -21,7 +21,7 @@ return function(op, inputs, attr, n_attr, device, outs)
     local default = C.dl_default_device()
     base.check(C.dl_set_default_device(device))
     C.dl_seed(SEED)
-    local status = C.dl_call(op.id, ins, #inputs, pointers, op.outputs, attr, n_attr)
+    local status = C.dl_call(op.id, ins, #inputs, pointers, op.outputs, attributes.array, attributes.n)
     local message = status ~= 0 and ffi.string(C.dl_last_error()) or nil
     base.check(C.dl_set_default_device(default))
     if status ~= 0 then return status, message end

@@ -65,8 +65,8 @@ local function expressionRows(op)
     return rows
 end
 
--- Every op that is registered, by name: {id, name, signature, flags, outputs, differentiable, pointwise, rows}. Rows may be empty.
--- extra: paths of further case files.
+-- Every op that is registered, by name: {id, name, signature, flags, outputs, differentiable, pointwise, rows}. Rows may be
+-- empty. extra: paths of further case files.
 function M.ops(extra)
     local byOp, list, info = {}, {}, ffi.new 'dl_op_info'
     addRows(byOp, builtinText())

@@ -22,7 +22,7 @@ local function prepare(op, row, type)
         local inputType = spec and (spec.type or type)
         case.hosts[k] = spec and tensors.host(tensors.values(spec, inputType, 17 * k), inputType, spec.shape)
     end
-    case.attr, case.n_attr, case.keep = tensors.attributes(row.attributes, type.dtype)
+    case.attributes = tensors.attributes(row.attributes, type.dtype)
     return case
 end
 
@@ -44,7 +44,7 @@ end
 
 -- What became of a call: 'ok', 'missing', 'refused', 'unknown', or 'wrong' with a sentence.
 local function verdict(case, expected, device, inputs, outs, spread)
-    local status, results = call(case.op, inputs, case.attr, case.n_attr, device, outs)
+    local status, results = call(case.op, inputs, case.attributes, device, outs)
     if status == C.DL_UNSUPPORTED then return 'missing', results end
     if expected.unknown then return 'unknown', expected.unknown end
     if expected.refused then
@@ -86,7 +86,7 @@ end
 -- Given outputs of another layout; nil for ops that have none.
 local function givenOutputs(case, expected, device)
     if bit.band(case.op.flags, bit.bor(cases.VIEW, cases.SYNC)) ~= 0 or case.op.outputs == 0 then return nil end
-    local status, results = call(case.op, onDevice(case, 'contiguous', device), case.attr, case.n_attr, device)
+    local status, results = call(case.op, onDevice(case, 'contiguous', device), case.attributes, device)
     if status ~= 0 or expected.refused then return nil end
     local outs = {}
     for k, y in ipairs(results) do
@@ -101,7 +101,7 @@ local function overlapping(case, expected, device)
     if not x or case.op.outputs ~= 1 or bit.band(case.op.flags, bit.bor(cases.VIEW, cases.SYNC)) ~= 0 then return nil end
     local n = y and tensors.count(y.shape)
     if not n or n == 0 or n ~= #case.inputs[1].values then return nil end
-    local status, results = call(case.op, onDevice(case, 'contiguous', device), case.attr, case.n_attr, device)
+    local status, results = call(case.op, onDevice(case, 'contiguous', device), case.attributes, device)
     if status ~= 0 or results[1]._t.type ~= x._t.type then return nil end
     local both = raw.empty(x._t.type, {n + 1}, device)
     local inputs = onDevice(case, 'contiguous', device)

@@ -1,5 +1,5 @@
--- conformance: is a backend right? `dlrun --conformance NAME`, made from the op table: every op, dtype and memory layout against a
--- float64 reference, gradients against finite differences, failing memory, reopening, two threads. docs/plugin-authors.md
+-- conformance: is a backend right? `dlrun --conformance NAME`, made from the op table: every op, dtype and memory layout
+-- against a float64 reference, gradients against finite differences, failing memory, reopening, two threads. docs/plugin-authors.md
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local cases = require 'dlrun.conformance.cases'
@@ -148,8 +148,8 @@ local function selected(all, only)
     return some
 end
 
---- conformance.check(spec, options): checks a backend, "cpu" or "opencl:1". options: only (the name of one op), extra (paths of case
---- files), progress(op, k, n). Returns a table {backend, ops, general, counts}; see dlrun/conformance/report.lua.
+--- conformance.check(spec, options): checks a backend, "cpu" or "opencl:1". options: only (the name of one op), extra (paths of
+--- case files), progress(op, k, n). Returns a table {backend, ops, general, counts}; see dlrun/conformance/report.lua.
 function M.check(spec, options)
     options = options or {}
     local device = openDevice(spec)

@@ -1,6 +1,6 @@
 -- oracle.lua: what a call must give, in f64 (integers exactly).
 --   an expression        the core's scalar interpreter, element by element
---   CPU under test       plain loops for primitives and what does not compose; for the rest the op's composition from primitives
+--   CPU under test       plain loops for primitives and what does not compose; for the rest the composition from primitives
 --   another backend      the CPU's own float64 kernels
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
@@ -12,7 +12,7 @@ local C = base.C
 
 local RANDOM, SEED = 2, 11 -- DL_OP_RANDOM; call.lua's seed
 
--- ---- expressions ---------------------------------------------------------------------------------------------------------------
+-- ---- expressions ---------------------------------------------------------------------------------------------------------
 
 local function broadcastShape(inputs)
     local n, shape = 0, {}
@@ -40,17 +40,17 @@ local function placeIn(x, shape, k)
 end
 
 -- Elements that the interpreter refuses (integers divided by zero) are 0, and mayRefuse is set.
-local function evaluate(op, type, inputs, attr, n_attr)
+local function evaluate(op, type, inputs, attributes)
     local shape = broadcastShape(inputs)
     local values, into = ffi.new('double[?]', #inputs), ffi.new 'double[1]'
     local result = {shape = shape, values = {}}
     if bit.band(op.flags, RANDOM) ~= 0 and type.name == 'int64' then
-        attr, n_attr = ffi.new 'dl_attr[2]', 2
-        attr[0].kind, attr[0].v.i, attr[1].kind, attr[1].v.i = C.DL_ATTR_INT, SEED, C.DL_ATTR_INT, 0
+        attributes = tensors.attributes(SEED .. ' 0', type.dtype)
     end
     for k = 1, tensors.count(shape) do
         for j, x in ipairs(inputs) do values[j - 1] = x.values[placeIn(x, shape, k - 1)] end
-        local status = C.dl_op_evaluate(op.id, type.floating and C.DL_F64 or type.dtype, values, attr, n_attr, k - 1, into)
+        local status = C.dl_op_evaluate(op.id, type.floating and C.DL_F64 or type.dtype, values,
+            attributes.array, attributes.n, k - 1, into)
         local message = status ~= 0 and ffi.string(C.dl_last_error())
         if status ~= 0 and not message:find('division by zero', 1, true) then return {refused = message} end
         if status ~= 0 then result.mayRefuse = true end
@@ -59,17 +59,18 @@ local function evaluate(op, type, inputs, attr, n_attr)
     return {result, mayRefuse = result.mayRefuse}
 end
 
--- ---- other ops -----------------------------------------------------------------------------------------------------------------
+-- ---- other ops -----------------------------------------------------------------------------------------------------------
 
-local function attributeNumbers(attr, n)
+local function attributeNumbers(attributes)
     local numbers = {}
-    for k = 0, n - 1 do numbers[k + 1] = tonumber(attr[k].v.i) end
+    for k = 1, attributes.n do numbers[k] = tonumber(attributes.array[k - 1].v.i) end
     return numbers
 end
 
 local function plain(x) return {shape = tensors.shape(x), values = tensors.read(x)} end
 
--- The call on the CPU; `inputs` are plain. wide: floating inputs in float64. Returns outputs and, for ops that write them, inputs.
+-- The call on the CPU; `inputs` are plain. wide: floating inputs in float64. Returns outputs and, for ops that write inputs,
+-- those too.
 local function onCpu(op, row, specs, type, inputs, wide, composed)
     local ins = {}
     for k, x in ipairs(inputs) do
@@ -78,11 +79,10 @@ local function onCpu(op, row, specs, type, inputs, wide, composed)
         ins[k] = x and tensors.host(x.values, inputType, x.shape)
     end
     local dtype = wide and type.floating and C.DL_F64 or type.dtype
-    local attr, n_attr, keep = tensors.attributes(row.attributes, dtype)
+    local attributes = tensors.attributes(row.attributes, dtype)
     local old = composed and C.dl_set_primitives_only(1)
-    local status, results = call(op, ins, attr, n_attr, tensors.cpu)
+    local status, results = call(op, ins, attributes, tensors.cpu)
     if composed then C.dl_set_primitives_only(old) end
-    keep = nil -- luacheck: ignore 311
     if status == C.DL_UNSUPPORTED then return {unknown = results} end
     if status ~= 0 then return {refused = results} end
     local expected = {}
@@ -97,17 +97,13 @@ end
 -- What op must give for plain inputs ({values, shape} or false each) that have the values the backend sees: an array of plain
 -- outputs; or {refused = message}: it must refuse; or {unknown = why}: nothing independent computes it.
 return function(op, row, specs, type, inputs, backend)
-    local attr, n_attr, keep = tensors.attributes(row.attributes, type.dtype)
-    if op.pointwise then
-        local expected = evaluate(op, type, inputs, attr, n_attr)
-        keep = nil -- luacheck: ignore 311
-        return expected
-    end
+    local attributes = tensors.attributes(row.attributes, type.dtype)
+    if op.pointwise then return evaluate(op, type, inputs, attributes) end
     local wide = #inputs > 0 -- what has no input draws or rounds in the dtype in test
     if backend ~= 'cpu' then return onCpu(op, row, specs, type, inputs, wide, false) end
     local loops = reference[op.name]
     if not loops then return onCpu(op, row, specs, type, inputs, wide, true) end
     local native = onCpu(op, row, specs, type, inputs, wide, false) -- for its refusals, which are the core's
     if native.refused then return native end
-    return loops(type, inputs, unpack(attributeNumbers(attr, n_attr)))
+    return loops(type, inputs, unpack(attributeNumbers(attributes)))
 end

@@ -38,8 +38,8 @@ end
 -- no memory behind and no damage.
 function M.allocation(op, row, type, device)
     local inputs = makeInputs(row, type, device)
-    local attr, n_attr, keep = tensors.attributes(row.attributes, type.dtype)
-    local status, results = call(op, inputs, attr, n_attr, device)
+    local attributes = tensors.attributes(row.attributes, type.dtype)
+    local status, results = call(op, inputs, attributes, device)
     if status ~= 0 then return nil end -- not computed here: nothing to break
     local expected = {}
     for k, y in ipairs(results) do expected[k] = plain(y) end
@@ -48,9 +48,9 @@ function M.allocation(op, row, type, device)
         if row.writes then inputs = makeInputs(row, type, device) end
         collectgarbage()
         collectgarbage()
-        local before, message = live(device), nil
+        local before = live(device)
         C.dl_fail_allocation(n)
-        status, results = call(op, inputs, attr, n_attr, device)
+        status, results = call(op, inputs, attributes, device)
         C.dl_fail_allocation(0)
         if status == 0 then
             for k, y in ipairs(results) do
@@ -58,11 +58,9 @@ function M.allocation(op, row, type, device)
                 if why then return ('after %d failed allocations, output %d: %s'):format(n - 1, k - 1, why) end
             end
             clear(results)
-            keep = nil -- luacheck: ignore 311
             return nil
         end
-        message = results
-        if status ~= C.DL_NOMEM then return ('allocation %d failed, and the call said: %s'):format(n, message) end
+        if status ~= C.DL_NOMEM then return ('allocation %d failed, and the call said: %s'):format(n, results) end
         if live(device) ~= before then
             return ('allocation %d failed, and %d bytes stayed behind'):format(n, live(device) - before)
         end

@@ -79,7 +79,7 @@ end
 
 -- ---- attributes ------------------------------------------------------------------------------------------------------------
 
--- A dl_attr array of a case's attributes for a dtype, with their number. What it points to is kept in the third result.
+-- A case's attributes for a dtype: {array (of dl_attr), n, keep (what the array points to)}.
 function M.attributes(text, dtype)
     local words, keep = {}, {}
     for word in text:gmatch "%S+" do table.insert(words, word) end
@@ -105,7 +105,7 @@ function M.attributes(text, dtype)
             end
         end
     end
-    return attr, #words, keep
+    return {array = attr, n = #words, keep = keep}
 end
 
 -- ---- tensors ---------------------------------------------------------------------------------------------------------------

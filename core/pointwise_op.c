@@ -84,6 +84,7 @@ static dl_status make_gradient(dl_op *op, int32_t k, dl_op **out) {
     snprintf(g->name, sizeof g->name, "%.40s.d%d", op->name, k);
     g->plugin = op->plugin;
     g->n_outs = 1;
+    g->primitive = 1;
     g->n_tensors = op->n_tensors + 2;
     g->tensors[0] = (dl_arg){.name = "g", .fixed_type = -1};
     memcpy(&g->tensors[1], op->tensors, (size_t)op->n_tensors * sizeof *op->tensors);

@@ -181,6 +181,10 @@ typedef struct dl_call_stats {
     uint64_t calls, plans_made, plans_reused, fallback_calls, fallback_bytes;
 } dl_call_stats;
 DL_API void dl_calls(dl_call_stats *out);
+/* While on, this thread computes with the primitive ops' kernels alone (pointwise, copy, reduce, gemm, gather, scatter_add) and
+ * everything else by composition, as on a backend that has no more: for tests and the conformance kit. Returns the old
+ * value. */
+DL_API int32_t dl_set_primitives_only(int32_t on);
 DL_API void dl_set_fallback(int32_t on); /* allow ops a backend lacks to run on the CPU (--fallback=cpu) */
 
 /* ---- what the conformance kit needs (core/exercise.c) ------------------------------------------------------------------ */

@@ -9,7 +9,7 @@ local types = require 'torch.types'
 local C = base.C
 
 local TOLERANCE = {float64 = 2e-6, float32 = 5e-3}
-local STEP = 1e-3
+local STEP = 1e-4
 
 local float64 = types.byName.float64
 

@@ -86,7 +86,7 @@ static dl_status make_plan(const dl_frame *f, const conv_shape *s, int64_t rows,
     if (!c) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
     *c = (conv_state){.shape = *s, .groups = rows >= LEAST_ROWS ? groups : 0};
     const dl_dtype types[2] = {type, s->splits > 1 ? gemm_sum_type(type) : type};
-    const dl_status status = simt_function(f, simt_gemm_cl, c->groups ? tiled : direct, types, 2, &c->function);
+    const dl_status status = simt_function(f, text_gemm_cl, c->groups ? tiled : direct, types, 2, &c->function);
     if (status != DL_OK) {
         destroy(c);
         return status;
@@ -156,7 +156,7 @@ static dl_status prepare_weight(const dl_frame *f, dl_plan *plan) {
     const dl_status status = make_plan(f, &s, s.filters, columns, "conv_backward_weight", "direct_backward_weight", plan, &c);
     if (status != DL_OK || s.splits == 1) return status;
     plan->scratch_bytes = (uint64_t)(s.splits * s.part * simt_type_bytes(sum_type));
-    return simt_function(f, simt_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
+    return simt_function(f, text_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
 }
 
 static dl_status run_weight(const dl_frame *f, const dl_plan *plan) {

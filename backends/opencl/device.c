@@ -1,5 +1,6 @@
 /* device.c - the devices of all platforms (drivers), and one opened. */
 #include "backends/opencl/opencl.h"
+#include "backends/simt/simt.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,7 @@ dl_status opencl_open(int32_t index, dl_device **out) {
 
 void opencl_close(dl_device *device) {
     opencl_device *d = opencl_of(device);
+    simt_close(device);
     opencl_programs_free(d);
     if (d->fault) cl.ReleaseMemObject(d->fault);
     if (d->own.queue) cl.ReleaseCommandQueue(d->own.queue);

@@ -1,5 +1,6 @@
 /* opencl.c - the OpenCL backend's plugin: identity and registration. */
 #include "backends/opencl/opencl.h"
+#include "backends/simt/simt.h"
 
 DL_PLUGIN_IDENTITY_FLAGS("opencl", "0.1.0", 0, DL_PLUGIN_LAZY);
 
@@ -30,5 +31,6 @@ dl_status dl_plugin_init(const dl_host *host) {
         .fault = opencl_fault,
     };
     opencl_host = host;
-    return host->add_backend(&backend);
+    CL_TRY(host->add_backend(&backend));
+    return simt_register(host, &backend);
 }

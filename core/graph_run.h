@@ -9,6 +9,7 @@ enum { DL_GRAPH_INLINE = 12 };
 struct dl_graph {
     dl_status status;
     const dl_frame *frame;
+    const struct dl_op *op; /* compose: whose composition it is; else NULL */
     const dl_tensor *grads; /* grad: one per output, empty where zero; NULL in a composition */
     const int32_t *needs;   /* grad: one per input */
     int32_t n_values, capacity;

@@ -7,7 +7,7 @@ SIMT_OBJ := $(call objects,$(wildcard backends/simt/*.c)) $(patsubst $(BUILD)/ge
 
 .SECONDARY: $(SIMT_GEN)
 
-$(BUILD)/gen/simt/%_cl.c: backends/simt/%.cl tools/embed.sh
+$(BUILD)/gen/simt/%_cl.c: backends/simt/%.cl $(wildcard backends/simt/*.h) tools/embed.sh
 	@mkdir -p $(@D)
 	$(say)tools/embed.sh simt_$*_cl $< > $@
 

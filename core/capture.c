@@ -164,7 +164,7 @@ dl_status dl_capture_replay(dl_capture *c) {
     for (int32_t k = 0; k < c->n; k++) {
         step *s = &c->steps[k];
         if (dl_interrupted() && dl_take_interrupt()) return dl_failf(DL_INTERRUPTED, "interrupted");
-        if (s->op->def.flags & DL_OP_RANDOM) dl_random_take(&s->frame.random_key, &s->frame.random_call);
+        if (s->op->def.flags & DL_OP_RANDOM) dl_random_bind(&s->frame);
         DL_TRY(dl_plan_run(s->op, &s->frame, s->plan));
         touch_written(s);
     }

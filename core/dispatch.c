@@ -191,7 +191,7 @@ static dl_status compute(dl_call_context *c) {
     dl_cached_plan *plan;
     DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
     if (plan) {
-        if (c->op->def.flags & DL_OP_RANDOM) dl_random_take(&c->frame.random_key, &c->frame.random_call);
+        if (c->op->def.flags & DL_OP_RANDOM) dl_random_bind(&c->frame);
         dl_status status = dl_plan_run(c->op, &c->frame, plan);
         if (status == DL_OK) status = dl_capture_note(c->op, &c->frame, plan);
         dl_plan_release(plan);

@@ -128,6 +128,22 @@ dl_status dl_call_on(dl_device *device, int32_t op, const dl_tensor *const *in, 
     return status;
 }
 
+/* The next value, which the graph owns; *t stays empty for the caller to fill. */
+static dl_status new_value(dl_graph *g, dl_tensor **t) {
+    if (!grow(g, 1) || !(*t = dl_mem_zero(sizeof **t))) return no_memory();
+    add_value(g, *t, *t);
+    return DL_OK;
+}
+
+dl_value dl_graph_empty(dl_graph *g, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    dl_tensor *t = NULL;
+    if (g->status != DL_OK) return DL_NO_VALUE;
+    dl_device *device = g->frame->device ? g->frame->device : device_of(g);
+    g->status = new_value(g, &t);
+    if (g->status == DL_OK) g->status = dl_tensor_new(t, type, ndim, shape, device ? device : dl_default_device());
+    return g->status == DL_OK ? g->n_values - 1 : DL_NO_VALUE;
+}
+
 /* Makes room for the outputs of a call and runs it. */
 static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in, const dl_attr *attr, uint32_t n_attr) {
     const dl_tensor *few[DL_GRAPH_INLINE], **tensors = few;
@@ -140,14 +156,7 @@ static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in,
             tensors[k] = in[k] < 0 ? NULL : g->values[in[k]];
     }
     dl_tensor *outs[DL_MAX_OUTS] = {0};
-    if (status == DL_OK && !grow(g, op->n_outs)) status = no_memory();
-    for (int32_t k = 0; k < op->n_outs && status == DL_OK; k++) {
-        outs[k] = dl_mem_zero(sizeof **outs);
-        if (!outs[k])
-            status = no_memory();
-        else
-            add_value(g, outs[k], outs[k]);
-    }
+    for (int32_t k = 0; k < op->n_outs && status == DL_OK; k++) status = new_value(g, &outs[k]);
     dl_device *device = op->n_tensors ? NULL : device_of(g); /* a call without inputs runs on the default device */
     if (status == DL_OK) status = dl_call_on(device, op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);
     if (tensors != few) dl_mem(tensors, 0);

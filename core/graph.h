@@ -33,9 +33,11 @@ dl_value dl_graph_grad(dl_graph *, uint32_t k); /* grad only: the gradient of ou
 int32_t dl_graph_needs(dl_graph *, uint32_t k); /* grad only: does input k need a gradient? */
 dl_value dl_emit(dl_graph *, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *, uint32_t n_attr);
 dl_value dl_emit_out(dl_graph *, dl_value first, uint32_t k); /* output k of the call whose dl_emit gave `first` */
-const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);       /* shape and type; NULL after an error */
-void dl_graph_returns(dl_graph *, uint32_t k, dl_value);      /* compose: output k; grad: the gradient of input k */
-void dl_graph_fail(dl_graph *, dl_status);                    /* makes a status stick; its message has been left already */
+/* A new tensor on the frame's device, uninitialised: for ops that do not read it (fill, ramp, philox). */
+dl_value dl_graph_empty(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
+const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);  /* shape and type; NULL after an error */
+void dl_graph_returns(dl_graph *, uint32_t k, dl_value); /* compose: output k; grad: the gradient of input k */
+void dl_graph_fail(dl_graph *, dl_status);               /* makes a status stick; its message has been left already */
 dl_status dl_graph_status(const dl_graph *);
 
 /* dl_call with another default device: where ops without inputs put their results. NULL: the thread's own. */

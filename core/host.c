@@ -149,6 +149,7 @@ const dl_host *dl_host_table(void) {
         .returns = dl_graph_returns,
         .interrupted = dl_interrupted,
         .alloc_out = dl_alloc_out,
+        .empty = dl_graph_empty,
     };
     return &host;
 }

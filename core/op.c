@@ -78,6 +78,8 @@ static dl_status check_definition(const dl_op *op) {
     if (d->expr) {
         if (op->n_lists || op->n_outs != 1 || !d->rule)
             return dl_failf(DL_INVALID, "op %s: an expression needs single tensors, one output and a type rule", op->name);
+        if (strcmp(d->rule, "random") == 0 && (op->n_attrs < 2 || op->n_required > 0))
+            return dl_failf(DL_INVALID, "op %s: with the rule random the first two attributes are key=0 and call=0", op->name);
     } else if (!d->infer && !op->grad_of) {
         return dl_failf(DL_INVALID, "op %s: needs either an expression or an infer function", op->name);
     }
@@ -144,6 +146,7 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     dl_status status = dl_signature_parse(def->sig, op);
     if (status == DL_OK) status = check_definition(op);
     if (status == DL_OK) status = parse_saves(op);
+    if (def->expr && def->rule && strcmp(def->rule, "random") == 0) op->def.flags |= DL_OP_RANDOM;
     op->autocast = dl_autocast_policy_of(op->name);
     op->is_copy = strcmp(op->name, "copy") == 0;
     op->takes_first_type = def->expr && def->rule && strcmp(def->rule, "same") == 0 && op->tensors[0].fixed_type < 0;
@@ -247,15 +250,16 @@ dl_status dl_op_get(int32_t id, dl_op_info *out) {
     if (!op) return dl_failf(DL_INVALID, "there is no op number %d; there are %d", id, dl_op_count());
     int pointwise = (op->def.flags & DL_OP_POINTWISE) != 0;
     int none = op->def.grads && !*op->def.grads;
-    *out = (dl_op_info){.name = op->name,
-                        .signature = op->def.sig,
-                        .doc = op->def.doc ? op->def.doc : "",
-                        .flags = op->def.flags,
-                        .n_outputs = op->n_outs,
-                        .differentiable = pointwise ? !none && strcmp(op->def.rule, "compare") &&
-                                                          strcmp(op->def.rule, "logic") && strcmp(op->def.rule, "int")
-                                                    : op->def.grad != NULL || (op->def.flags & DL_OP_COMPOSITE) != 0,
-                        .id = id};
+    *out =
+        (dl_op_info){.name = op->name,
+                     .signature = op->def.sig,
+                     .doc = op->def.doc ? op->def.doc : "",
+                     .flags = op->def.flags,
+                     .n_outputs = op->n_outs,
+                     .differentiable = pointwise ? !none && strcmp(op->def.rule, "compare") && strcmp(op->def.rule, "logic") &&
+                                                       strcmp(op->def.rule, "int") && strcmp(op->def.rule, "random")
+                                                 : op->def.grad != NULL || (op->def.flags & DL_OP_COMPOSITE) != 0,
+                     .id = id};
     return DL_OK;
 }
 

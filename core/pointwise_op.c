@@ -147,7 +147,7 @@ dl_status dl_op_define(const char *signature, const char *expression_text, const
     if (status == DL_OK) { /* the text is checked now, not at the first call */
         dl_expr e;
         dl_prog *p = NULL;
-        status = expression(&probe, strcmp(rule, "int") == 0 ? DL_I32 : DL_F32, &e);
+        status = expression(&probe, strcmp(rule, "int") == 0 ? DL_I32 : strcmp(rule, "random") == 0 ? DL_I64 : DL_F32, &e);
         if (status == DL_OK) status = dl_prog_parse(&e, &p);
         dl_prog_free(p);
     }

@@ -21,6 +21,14 @@ void dl_random_take(uint64_t *key, uint64_t *call) {
     *call = next_call++;
 }
 
+void dl_random_bind(dl_frame *f) {
+    dl_random_take(&f->random_key, &f->random_call);
+    if (!f->prog) return;
+    dl_attr *attr = (dl_attr *)f->prog_attr;
+    attr[0].v.i = (int64_t)f->random_key;
+    attr[1].v.i = (int64_t)f->random_call;
+}
+
 void dl_random_u32(uint32_t *out, int64_t n) {
     uint64_t key, call;
     dl_random_take(&key, &call);

@@ -7,13 +7,13 @@ SIMT_OBJ := $(call objects,$(wildcard backends/simt/*.c)) $(patsubst $(BUILD)/ge
 
 .SECONDARY: $(SIMT_GEN)
 
-$(BUILD)/gen/simt/%_cl.c: backends/simt/%.cl $(wildcard backends/simt/*.h) tools/embed.sh
+$(BUILD)/gen/simt/%_cl.c: backends/simt/%.cl $(wildcard backends/simt/*.h) tools/embed_simt.sh
 	@mkdir -p $(@D)
-	$(say)tools/embed.sh simt_$*_cl $< > $@
+	$(say)tools/embed_simt.sh simt_$*_cl $< > $@
 
-$(BUILD)/gen/simt/dialect.c: core/include/dlrun/simt.h tools/embed.sh
+$(BUILD)/gen/simt/dialect.c: core/include/dlrun/simt.h tools/embed_simt.sh
 	@mkdir -p $(@D)
-	$(say)tools/embed.sh simt_dialect $< > $@
+	$(say)tools/embed_simt.sh simt_dialect $< > $@
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	@mkdir -p $(@D)

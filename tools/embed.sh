@@ -1,8 +1,8 @@
 #!/bin/sh
-# tools/embed.sh SYMBOL FILE: prints C that defines SYMBOL as FILE's text, NUL-terminated. Files of this tree that the text includes
-# (a line #include "backends/...") stand in its place.
-set -e
-printf '/* %s, embedded by tools/embed.sh */\nextern const char %s[];\nconst char %s[] = {\n' "$2" "$1" "$1"
-awk '/^#include "backends\// { gsub(/"/, "", $2); while ((getline line < $2) > 0) print line; next } { print }' "$2" |
-    od -An -v -tu1 | sed 's/  */,/g; s/^,//; s/$/,/'
-echo '0};'
+# embed.sh FILE: prints a C file that defines FILE's text as text_<its name, other characters than letters and digits as _>.
+name=text_$(basename "$1" | tr -c 'A-Za-z0-9\n' _)
+echo "/* $1, by tools/embed.sh. */"
+echo "extern const char $name[];"
+echo "const char $name[] = {"
+od -An -v -tu1 "$1" | sed 's/  *\([0-9][0-9]*\)/\1,/g'
+echo "0};"

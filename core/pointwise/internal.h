@@ -64,6 +64,8 @@ static inline int32_t pw_cast(pw_builder *p, int32_t a, int32_t type) { return p
 
 /* fold.c: the instruction that the given one amounts to (constants, identities that hold for every IEEE value), or -1. */
 int32_t pw_simplify(pw_builder *, const dl_ins *);
+/* philox.c: the u32 draw of the element, of an int64 key and call number. */
+int32_t pw_philox(pw_builder *, int32_t key, int32_t call);
 bool pw_is_number(const pw_builder *, int32_t ins, double value); /* is it that constant? -0 is not 0 */
 
 /* ---- parsing ------------------------------------------------------------------------------------------------------------- */

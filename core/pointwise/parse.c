@@ -109,6 +109,14 @@ static dl_status bitcast(parser *p, const pw_token *where, int32_t type, pw_oper
     return DL_OK;
 }
 
+static dl_status philox(parser *p, pw_operand *out) {
+    pw_operand v[2];
+    DL_TRY(arguments(p, 2, v));
+    const int32_t key = pw_strong(&p->b, &v[0], DL_I64), number = pw_strong(&p->b, &v[1], DL_I64);
+    *out = (pw_operand){.ins = pw_philox(&p->b, key, number)};
+    return DL_OK;
+}
+
 static dl_status call(parser *p, pw_operand *out) {
     pw_token name = p->token;
     pw_operand v[3];
@@ -121,6 +129,7 @@ static dl_status call(parser *p, pw_operand *out) {
     }
     if (name.length > 3 && memcmp(name.text, "as_", 3) == 0 && (type = type_named(p, name.text + 3, name.length - 3)) >= 0)
         return bitcast(p, &name, type, out);
+    if (named(&name, "philox")) return philox(p, out);
     if (named(&name, "square")) {
         DL_TRY(arguments(p, 1, v));
         v[1] = v[0];

@@ -14,8 +14,11 @@ dl_status dl_rule_types(const char *rule, dl_dtype common, dl_dtype *compute, dl
     } else if (strcmp(rule, "int") == 0) {
         if (pw_is_float(wide))
             return dl_failf(DL_INVALID, "expected integers or bool, got %s; convert the tensor first", pw_type_name(common));
+    } else if (strcmp(rule, "random") == 0) {
+        if (common != DL_I64) return dl_failf(DL_INVALID, "expected int64, got %s", pw_type_name(common));
     } else if (strcmp(rule, "arith") != 0 && strcmp(rule, "same") != 0) {
-        return dl_failf(DL_INVALID, "unknown type rule '%s'; there are arith, float, compare, logic, int and same", rule);
+        return dl_failf(DL_INVALID, "unknown type rule '%s'; there are arith, float, compare, logic, int, same and random",
+                        rule);
     }
     *compute = wide;
     *out = result;

@@ -23,13 +23,15 @@ enum { SEED = 11 };
 
 /* Ops without a gradient, which op_rows.c does not have. */
 static const op_row others[] = {
-    {"argmax", "2,3,4,2", "[1]", 0},  {"argmax", "2,3,4", "[]", 0},   {"argmin", "2,3,4", "[-1] 1", 0},
-    {"any", "b:2,3,4", "[1]", 0},     {"all", "b:2,3,4", "[0,2]", 0}, {"nonzero", "b:2,3,4", "", 0},
+    {"argmax", "2,3,4,2", "[1]", 0},  {"argmax", "2,3,4", "[]", 0},     {"argmin", "2,3,4", "[-1] 1", 0},
+    {"any", "b:2,3,4", "[1]", 0},     {"all", "b:2,3,4", "[0,2]", 0},   {"nonzero", "b:2,3,4", "", 0},
+    {"reduce", "2,3,4,2", "2 6", 0},  {"reduce", "2,3,4,2", "1 13", 0}, {"gemm", "2,3,4 2,4,5", "", 0},
     {"one_hot", "i:2,3@0:4", "4", 0},
 };
 
-/* Ops whose meaning is strides, which no two layouts share; and those that write their inputs (test_cpu_optim.c). */
-static const char *const excepted[] = {"as_strided", "view", "sgd", "adam", "rmsprop"};
+/* Ops whose meaning is strides, which no two layouts share; and those that write their inputs (test_cpu_optim.c) or
+ * take int64 alone (test_random.c). */
+static const char *const excepted[] = {"as_strided", "view", "sgd", "adam", "rmsprop", "philox", "philox64"};
 
 typedef enum layout { CONTIGUOUS, CHANNELS_LAST, SLICED, TRANSPOSED, EXPANDED, LAYOUTS } layout;
 static const char *const layout_names[] = {"contiguous", "channels-last", "sliced", "transposed", "expanded"};

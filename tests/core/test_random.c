@@ -46,6 +46,36 @@ static void stream_follows_the_contract(void **state) {
     assert_memory_equal(block, counter, sizeof block);
 }
 
+/* philox(x) and philox64(x), as expressions, are the same stream; each takes one call number. */
+static void expressions_draw_the_stream(void **state) {
+    (void)state;
+    enum { N = 11 };
+    dl_tensor x = {0}, y = {0}, z = {0}, *out[] = {&y, &z};
+    const dl_tensor *in = &x;
+    const uint64_t seed = 0xfedcba9876543210u, call = 0x8000000000000000u >> 2 | 5;
+    int64_t narrow[N], wide[N];
+    assert_int_equal(dl_init(), DL_OK);
+    assert_int_equal(dl_tensor_new(&x, DL_I64, 1, (int64_t[]){N}, NULL), DL_OK);
+    dl_seed(seed);
+    dl_set_random_call(call);
+    assert_int_equal(dl_call(dl_op_find("philox"), &in, 1, &out[0], 1, NULL, 0), DL_OK);
+    assert_int_equal(dl_call(dl_op_find("philox64"), &in, 1, &out[1], 1, NULL, 0), DL_OK);
+    assert_int_equal(dl_random_call(), call + 2);
+    assert_int_equal(dl_tensor_read(&y, narrow, sizeof narrow), DL_OK);
+    assert_int_equal(dl_tensor_read(&z, wide, sizeof wide), DL_OK);
+    for (uint64_t i = 0; i < N; i++) {
+        uint32_t first[4], high[4], low[4];
+        dl_philox_block(seed, call, i / 4, first);
+        dl_philox_block(seed, call + 1, i / 4, high);
+        dl_philox_block(seed, dl_philox_low_call(call + 1), i / 4, low);
+        assert_int_equal(narrow[i], first[i % 4]);
+        assert_int_equal((uint64_t)wide[i], (uint64_t)high[i % 4] << 32 | low[i % 4]);
+    }
+    dl_tensor_clear(&x);
+    dl_tensor_clear(&y);
+    dl_tensor_clear(&z);
+}
+
 static void seed_restarts(void **state) {
     (void)state;
     uint32_t first[3], second[3], again[3];
@@ -94,8 +124,12 @@ static void threads_have_their_own(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_answers),       cmocka_unit_test(stream_follows_the_contract), cmocka_unit_test(seed_restarts),
-        cmocka_unit_test(taking_counts_calls), cmocka_unit_test(threads_have_their_own),
+        cmocka_unit_test(known_answers),
+        cmocka_unit_test(stream_follows_the_contract),
+        cmocka_unit_test(expressions_draw_the_stream),
+        cmocka_unit_test(seed_restarts),
+        cmocka_unit_test(taking_counts_calls),
+        cmocka_unit_test(threads_have_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

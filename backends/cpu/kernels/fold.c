@@ -3,6 +3,7 @@
  * A fold maps each element (to itself in most folds) and combines the results by +, *, max or min. Floats are accumulated in
  * double, several at a time, so single-precision results are exact to the last rounding in all but contrived cases. */
 #include "fold.h"
+#include "copy.h"
 #include "types.h"
 #include "backends/cpu/vecmath.h"
 #include <math.h>
@@ -361,13 +362,44 @@ static dl_status run_norm(const dl_frame *f, const dl_plan *plan) {
     return reduce(f, fold, float_lane(f), (cpu_reduction){.p = p}, 1);
 }
 
+/* The last dimensions, in the type of x itself. Unsigned sums and products of integers are narrowed, so they wrap; on bool both
+ * end in "not zero". */
+static dl_status run_reduce(const dl_frame *f, const dl_plan *plan) {
+    (void)plan;
+    const int boolean = f->in[0]->type == DL_BOOL;
+    const fold *fold = NULL;
+    switch (f->attr[1].v.i) {
+    case DL_OP_ADD: fold = boolean ? &fold_any : &fold_sum; break;
+    case DL_OP_MUL: fold = boolean ? &fold_all : &fold_prod; break;
+    case DL_OP_MAX: fold = &fold_amax; break;
+    default: fold = &fold_amin; break;
+    }
+    const int32_t ndim = f->in[0]->ndim, count = (int32_t)f->attr[0].v.i;
+    int64_t dims[DL_MAX_DIMS];
+    for (int32_t k = 0; k < count; k++) dims[k] = ndim - count + k;
+    if (count == 0) { /* no dimension would mean all */
+        cpu_copy_tensor(f->out[0], f->in[0]);
+        return DL_OK;
+    }
+    const dl_attr attr = {.kind = DL_ATTR_INTS, .n = count, .v.iv = dims};
+    dl_frame over = *f;
+    over.attr = &attr;
+    return reduce(&over, fold, cpu_lane_of(f->in[0]->type), (cpu_reduction){0}, 0);
+}
+
 dl_status CPU_ISA(register_reduce)(void) {
     static const dl_kernel kernels[] = {
-        CPU_KERNEL("sum", NULL, run_sum),   CPU_KERNEL("prod", NULL, run_prod),
-        CPU_KERNEL("mean", NULL, run_mean), CPU_KERNEL("amax", NULL, run_amax),
-        CPU_KERNEL("amin", NULL, run_amin), CPU_KERNEL("any", NULL, run_any),
-        CPU_KERNEL("all", NULL, run_all),   CPU_KERNEL("norm", NULL, run_norm),
-        CPU_KERNEL("var", NULL, run_var),   CPU_KERNEL("logsumexp", NULL, run_logsumexp),
+        CPU_KERNEL("reduce", NULL, run_reduce),
+        CPU_KERNEL("sum", NULL, run_sum),
+        CPU_KERNEL("prod", NULL, run_prod),
+        CPU_KERNEL("mean", NULL, run_mean),
+        CPU_KERNEL("amax", NULL, run_amax),
+        CPU_KERNEL("amin", NULL, run_amin),
+        CPU_KERNEL("any", NULL, run_any),
+        CPU_KERNEL("all", NULL, run_all),
+        CPU_KERNEL("norm", NULL, run_norm),
+        CPU_KERNEL("var", NULL, run_var),
+        CPU_KERNEL("logsumexp", NULL, run_logsumexp),
     };
     return cpu_add_kernels(kernels, sizeof kernels / sizeof *kernels);
 }

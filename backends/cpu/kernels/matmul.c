@@ -464,6 +464,7 @@ static dl_status run_addmm(const dl_frame *f, const dl_plan *plan) {
 dl_status CPU_ISA(register_matmul)(void) {
     static const dl_kernel kernels[] = {
         CPU_KERNEL_EPILOGUE("matmul", prepare_matmul, run_matmul),
+        CPU_KERNEL_EPILOGUE("gemm", prepare_matmul, run_matmul),
         CPU_KERNEL_EPILOGUE("linear", prepare_linear, run_linear),
         CPU_KERNEL_EPILOGUE("addmm", prepare_addmm, run_addmm),
     };

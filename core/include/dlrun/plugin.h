@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define DL_ABI_MAJOR 1 /* must be equal */
-#define DL_ABI_MINOR 0 /* grows by appending */
+#define DL_ABI_MINOR 1 /* grows by appending */
 
 /* True if the struct behind p, whose first field is size, is new enough to have the field and the field is not 0. */
 #define DL_HAS(p, field) ((p)->size >= (size_t)((const char *)(&(p)->field + 1) - (const char *)(p)) && (p)->field)
@@ -198,7 +198,7 @@ typedef struct dl_op_def {
     const char *sig;
     const char *doc;   /* one paragraph for help(): shapes, dtypes, formula, source */
     const char *expr;  /* pointwise: the expression over the signature's names (docs/pointwise.md has the grammar) */
-    const char *rule;  /* pointwise: result type rule: "arith" "float" "compare" "logic" "int" "same" */
+    const char *rule;  /* pointwise: result type rule: "arith" "float" "compare" "logic" "int" "same" "random" */
     const char *grads; /* pointwise: NULL = derived from expr; "" = not differentiable; else "x: g*…; y: …" with g and out */
     /* Sets shape and type of every out (dl_host.set_out), no data access. NULL for pointwise. */
     dl_status (*infer)(dl_frame *);
@@ -304,6 +304,11 @@ typedef struct dl_backend {
                         uint32_t local_bytes, void *const *args, const uint32_t *arg_bytes, uint32_t n_args);
     void (*function_free)(dl_device *, void *function);
     int32_t channels_last; /* 1: convolutions are faster on activations laid channels-last */
+    int32_t reserved;
+    /* ABI minor 1. Tier A: the device's fault word, 16 bytes of device memory that start as 0 and to which kernels write what
+     * bad data they met (dlrun/simt.h: {code, value, 0, 0} as int32_t). The backend looks at it whenever it copies to the host
+     * or synchronises; where the code is not 0 it clears the word and returns DL_INVALID with a sentence. */
+    void *(*fault)(dl_device *);
 } dl_backend;
 
 /* ---- the host: all a plugin can call -------------------------------------------------------------------------------- */
@@ -343,6 +348,10 @@ typedef struct dl_host {
     int32_t (*interrupted)(void);
     /* In run of a DL_OP_SYNC op: allocates output k. */
     dl_status (*alloc_out)(const dl_frame *, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape);
+
+    /* Since minor 1. In compose and grad: a new uninitialised tensor on the frame's device, for ops that take only shape and
+     * dtype from it: fill, ramp, philox. */
+    dl_value (*empty)(dl_graph *, dl_dtype type, int32_t ndim, const int64_t *shape);
 } dl_host;
 
 typedef dl_status (*dl_plugin_init_fn)(const dl_host *host);

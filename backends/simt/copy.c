@@ -3,7 +3,8 @@
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
 
-/* ---- cat: one launch for each part, a kernel for each dtype that occurs --------------------------------------------------- */
+/* ---- cat: one launch for each part, a kernel for each dtype that occurs ---------------------------------------------------
+ */
 
 static dl_status prepare_cat(const dl_frame *f, dl_plan *plan) {
     const dl_dtype out = f->out[0]->type;
@@ -44,7 +45,8 @@ static dl_status run_cat(const dl_frame *f, const dl_plan *plan) {
     return status;
 }
 
-/* ---- tril, triu ----------------------------------------------------------------------------------------------------------- */
+/* ---- tril, triu -----------------------------------------------------------------------------------------------------------
+ */
 
 static dl_status prepare_triangle(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"triangle", 2, {f->out[0]->type, f->out[0]->type}}};

@@ -1,5 +1,5 @@
-/* index.c - gather, scatter, scatter_add, index_select and its backward op, index_add, index_copy, index_fill, one_hot. The slice
- * ops are the element ops with an index expanded over the other dimensions (step 0). */
+/* index.c - gather, scatter, scatter_add, index_select and its backward op, index_add, index_copy, index_fill, one_hot. The
+ * slice ops are the element ops with an index expanded over the other dimensions (step 0). */
 #include "backends/simt/loop.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"

@@ -66,7 +66,10 @@ dl_status simt_lines_along(simt_lines *l, int64_t dim, int32_t n, const dl_tenso
 /* ---- teams -------------------------------------------------------------------------------------------------------------- */
 
 simt_team simt_team_of(int64_t teams, int64_t length, int close) {
-    enum { EACH = 4, ENOUGH = 1 << 14 }; /* elements that one item takes where there is enough to do; items that fill a device */
+    enum {
+        EACH = 4,
+        ENOUGH = 1 << 14
+    }; /* elements that one item takes where there is enough to do; items that fill a device */
     int64_t size = 1;
     while (size < SIMT_TEAM_GROUP && 2 * size <= length && (EACH * size < length || teams < ENOUGH / size)) size *= 2;
     return (simt_team){size, close ? SIMT_TEAM_GROUP / size : 1};

@@ -1,8 +1,8 @@
 /* loop.h - index spaces and teams: what strided kernels share with the host code that launches them.
  *
- * One text for both sides: C includes it, and the build puts it into every kernel text that says #include "backends/simt/loop.h"
- * (tools/embed.sh). Structs here are kernel arguments passed by value: fields of 8 bytes alone, and less than 1 KB in all for
- * any kernel, the least that OpenCL promises.
+ * One text for both sides: C includes it, and the build puts it into every kernel text that says #include
+ * "backends/simt/loop.h" (tools/embed.sh). Structs here are kernel arguments passed by value: fields of 8 bytes alone, and less
+ * than 1 KB in all for any kernel, the least that OpenCL promises.
  *
  * A loop goes over the elements of a shape in logical (row-major) order; each operand has its own step along each dimension.
  * Dimensions that every operand steps through evenly are one, so few are left. Lines are a loop over the other dimensions and
@@ -87,7 +87,8 @@ DEVICE void loop_at(const simt_loop *l, i64 i, i32 operands, i64 *at) {
 #define FROM_I64(v) ((A)(v)) /* wraps */
 #endif
 
-#else /* ---- on the host --------------------------------------------------------------------------------------------------- */
+#else /* ---- on the host ---------------------------------------------------------------------------------------------------  \
+       */
 
 /* Build one with simt_loop_begin, then simt_loop_dim for each dimension, the outermost first. steps: SIMT_LOOP_OPERANDS, in
  * elements. A loop that does not fit is noticed by simt_loop_check. */

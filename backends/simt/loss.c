@@ -3,7 +3,7 @@
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
 
-enum { SAMPLES, SUM, RESULTS };       /* kernels forward */
+enum { SAMPLES, SUM, RESULTS }; /* kernels forward */
 enum { MOST_GROUPS = 64, NO_REDUCTION = 0 };
 
 /* loss.cl's struct of that name. */

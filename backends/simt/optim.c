@@ -1,4 +1,5 @@
-/* optim.c - sgd, adam (AdamW) and rmsprop. Coefficients are computed in double and rounded once to the parameter's arithmetic. */
+/* optim.c - sgd, adam (AdamW) and rmsprop. Coefficients are computed in double and rounded once to the parameter's arithmetic.
+ */
 #include "backends/simt/loop.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"

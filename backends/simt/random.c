@@ -1,5 +1,5 @@
-/* random.c - uniform, normal, bernoulli, random_int, randperm and dropout: the streams of backends/cpu/kernels/random.c, element
- * for element. */
+/* random.c - uniform, normal, bernoulli, random_int, randperm and dropout: the streams of backends/cpu/kernels/random.c,
+ * element for element. */
 #include "backends/simt/loop.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
@@ -161,9 +161,12 @@ static dl_status run_dropout(const dl_frame *f, const dl_plan *plan) {
 
 dl_status simt_register_random(void) {
     static const dl_kernel kernels[] = {
-        SIMT_KERNEL("uniform", prepare_uniform, run_uniform),       SIMT_KERNEL("normal", prepare_normal, run_normal),
-        SIMT_KERNEL("bernoulli", prepare_bernoulli, run_bernoulli), SIMT_KERNEL("random_int", prepare_random_int, run_random_int),
-        SIMT_KERNEL("randperm", prepare_randperm, run_randperm),    SIMT_KERNEL("dropout", prepare_dropout, run_dropout),
+        SIMT_KERNEL("uniform", prepare_uniform, run_uniform),
+        SIMT_KERNEL("normal", prepare_normal, run_normal),
+        SIMT_KERNEL("bernoulli", prepare_bernoulli, run_bernoulli),
+        SIMT_KERNEL("random_int", prepare_random_int, run_random_int),
+        SIMT_KERNEL("randperm", prepare_randperm, run_randperm),
+        SIMT_KERNEL("dropout", prepare_dropout, run_dropout),
     };
     return simt_add_kernels(kernels, sizeof kernels / sizeof *kernels);
 }

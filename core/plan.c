@@ -9,6 +9,7 @@
 #include "core/status.h"
 #include "core/storage.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BUCKETS = 1024, LIMIT = 4096, KEY_BYTES = 4096 };
@@ -250,6 +251,13 @@ static dl_status attach_derived(dl_frame *f, const dl_cached_plan *p, dl_derived
     return DL_OK;
 }
 
+/* prepare made a plan, and run will not: composing the op now would hide a kernel that does not know its own limits. */
+static dl_status broken_promise(void) {
+    char why[512];
+    snprintf(why, sizeof why, "%s", dl_last_error());
+    return dl_failf(DL_INTERNAL, "its kernel made a plan and then refused to run it (%s): prepare must refuse", why);
+}
+
 dl_status dl_plan_run(const dl_op *op, dl_frame *f, dl_cached_plan *p) {
     dl_derived *derived = NULL;
     uint64_t block = 0;
@@ -260,6 +268,7 @@ dl_status dl_plan_run(const dl_op *op, dl_frame *f, dl_cached_plan *p) {
     if (p->plan.scratch_bytes) DL_TRY(dl_alloc(f->device, p->plan.scratch_bytes, &f->scratch, &block));
     dl_status status = p->kernel->run(f, &p->plan);
     if (f->scratch) dl_free(f->device, f->scratch, block);
+    if (status == DL_UNSUPPORTED) status = broken_promise();
     if (status != DL_OK) return dl_fail_context(status, "%s", op->name);
     if (derived && !f->derived_valid) dl_derived_filled(f->in[p->plan.derived_from]->storage, derived);
     for (uint32_t k = 0; k < f->n_out; k++)

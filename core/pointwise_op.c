@@ -136,6 +136,36 @@ dl_status dl_pointwise_grad(dl_graph *graph, const dl_frame *frame) {
     return dl_graph_status(graph);
 }
 
+/* Programs compute in no other floating types. */
+static int is_real(int32_t type) { return type == DL_F32 || type == DL_F64; }
+
+/* A value as programs have it in that type. */
+static dl_scalar scalar_of(int32_t type, double x) {
+    if (is_real(type)) return (dl_scalar){.f = x};
+    return (dl_scalar){.i = (int64_t)x};
+}
+
+dl_status dl_op_evaluate(int32_t id, dl_dtype type, const double *in, const dl_attr *attr, int32_t n_attr, int64_t index,
+                         double *out) {
+    dl_op *op = dl_op_at(id);
+    const dl_prog *p;
+    dl_dtype compute, result;
+    dl_attr full[DL_MAX_ATTRS];
+    dl_scalar values[DL_PROG_MAX_IN], attrs[DL_PROG_MAX_ATTR], y;
+    if (!op || !(op->def.flags & DL_OP_POINTWISE)) return dl_failf(DL_INVALID, "op number %d is no expression", id);
+    DL_TRY(dl_op_types(op, type, &compute, &result));
+    DL_TRY(dl_op_program(op, type, &p));
+    DL_TRY(dl_op_attrs(op, attr, n_attr, full));
+    for (uint32_t k = 0; k < p->n_in; k++) values[k] = scalar_of(p->in_type[k], in[k]);
+    for (uint32_t k = 0; k < p->n_attr; k++)
+        attrs[k] = full[k].kind == DL_ATTR_INT && !is_real(compute)
+                       ? (dl_scalar){.i = full[k].v.i}
+                       : scalar_of(compute, full[k].kind == DL_ATTR_INT ? (double)full[k].v.i : full[k].v.f);
+    DL_TRY(dl_prog_eval(p, values, attrs, index, &y));
+    *out = is_real(p->ins[p->out[0]].type) ? y.f : (double)y.i;
+    return DL_OK;
+}
+
 dl_status dl_op_define(const char *signature, const char *expression_text, const char *rule, int32_t *id) {
     if (!signature || !expression_text || !rule)
         return dl_failf(DL_INVALID, "an op needs a signature, an expression and a type rule");

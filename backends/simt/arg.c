@@ -5,7 +5,7 @@
 
 static dl_status prepare(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"extreme", 1, {f->in[0]->type}}};
-    return simt_plan(f, plan, simt_arg_cl, wanted, 1);
+    return simt_plan(f, plan, text_arg_cl, wanted, 1);
 }
 
 /* dims: the reduced ones, n of them; n 0: all. values: NULL where they are not wanted. */

@@ -9,7 +9,7 @@ enum { SPATIAL = 3 };
 /* As in gemm.cl. */
 typedef struct conv_shape {
     int64_t samples, groups, channels, filters;
-    int64_t in[SPATIAL], out[SPATIAL], kernel[SPATIAL], stride[SPATIAL], padding[SPATIAL], dilation[SPATIAL];
+    int64_t in[SPATIAL], out[SPATIAL], window[SPATIAL], stride[SPATIAL], padding[SPATIAL], dilation[SPATIAL];
     int64_t x_n, x_c, x_s[SPATIAL], y_n, y_c, y_s[SPATIAL], w_o, w_c, w_s[SPATIAL];
     int64_t splits, split, part;
 } conv_shape;
@@ -43,7 +43,7 @@ static void set_shape(conv_shape *s, const dl_tensor *x, const dl_tensor *weight
     s->filters = weight->shape[0] / s->groups;
     spatial(x, s->in, s->x_s);
     spatial(y, s->out, s->y_s);
-    spatial(weight, s->kernel, s->w_s);
+    spatial(weight, s->window, s->w_s);
     s->x_n = x->strides[0], s->x_c = x->strides[1];
     s->y_n = y->strides[0], s->y_c = y->strides[1];
     s->w_o = weight->strides[0], s->w_c = weight->strides[1];
@@ -65,7 +65,7 @@ static int fits(const conv_shape *s) {
         if (__builtin_mul_overflow(out, s->out[d], &out) || out > INT32_MAX) return 0;
     }
     const int64_t most = s->channels > s->filters ? s->channels : s->filters;
-    return most == 0 || volume(s->kernel) <= INT32_MAX / most;
+    return most == 0 || volume(s->window) <= INT32_MAX / most;
 }
 
 /* ---- plans ----------------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ static dl_status make_plan(const dl_frame *f, const conv_shape *s, int64_t rows,
     if (!c) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
     *c = (conv_state){.shape = *s, .groups = rows >= LEAST_ROWS ? groups : 0};
     const dl_dtype types[2] = {type, s->splits > 1 ? gemm_sum_type(type) : type};
-    const dl_status status = simt_function(f, simt_gemm_cl, c->groups ? tiled : direct, types, 2, &c->function);
+    const dl_status status = simt_function(f, text_gemm_cl, c->groups ? tiled : direct, types, 2, &c->function);
     if (status != DL_OK) {
         destroy(c);
         return status;
@@ -148,7 +148,7 @@ static dl_status prepare_weight(const dl_frame *f, dl_plan *plan) {
     conv_state *c;
     set_shape(&s, f->in[1], f->out[0], f->in[0], f->attr + 1);
     if (!fits(&s)) return DL_UNSUPPORTED;
-    const int64_t columns = s.channels * volume(s.kernel), inner = s.samples * volume(s.out);
+    const int64_t columns = s.channels * volume(s.window), inner = s.samples * volume(s.out);
     const int tiled = s.filters >= LEAST_ROWS;
     s.splits = tiled ? gemm_splits(gemm_tiles(s.filters, columns) * s.groups, inner) : 1;
     s.split = (inner + s.splits - 1) / s.splits;
@@ -156,7 +156,7 @@ static dl_status prepare_weight(const dl_frame *f, dl_plan *plan) {
     const dl_status status = make_plan(f, &s, s.filters, columns, "conv_backward_weight", "direct_backward_weight", plan, &c);
     if (status != DL_OK || s.splits == 1) return status;
     plan->scratch_bytes = (uint64_t)(s.splits * s.part * simt_type_bytes(sum_type));
-    return simt_function(f, simt_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
+    return simt_function(f, text_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
 }
 
 static dl_status run_weight(const dl_frame *f, const dl_plan *plan) {

@@ -11,7 +11,7 @@ static dl_status prepare_cat(const dl_frame *f, dl_plan *plan) {
     simt_wanted wanted[DL_DTYPE_COUNT];
     for (int k = 0; k < DL_DTYPE_COUNT; k++) wanted[k] = (simt_wanted){"part", 2, {out, f->in[0]->type}};
     for (uint32_t k = 0; k < f->n_in; k++) wanted[f->in[k]->type].types[1] = f->in[k]->type;
-    return simt_plan(f, plan, simt_copy_cl, wanted, DL_DTYPE_COUNT);
+    return simt_plan(f, plan, text_copy_cl, wanted, DL_DTYPE_COUNT);
 }
 
 static dl_status put_part(const dl_frame *f, const dl_plan *plan, const dl_tensor *x, int64_t at) {
@@ -50,7 +50,7 @@ static dl_status run_cat(const dl_frame *f, const dl_plan *plan) {
 
 static dl_status prepare_triangle(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"triangle", 2, {f->out[0]->type, f->out[0]->type}}};
-    return simt_plan(f, plan, simt_copy_cl, wanted, 1);
+    return simt_plan(f, plan, text_copy_cl, wanted, 1);
 }
 
 static dl_status triangle(const dl_frame *f, const dl_plan *plan, int32_t upper) {

@@ -16,7 +16,7 @@ static dl_status begin(const dl_frame *f, simt_args *a, simt_loop *l) {
 
 static dl_status prepare_full(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"full", 1, {f->out[0]->type}}};
-    return simt_plan(f, plan, simt_create_cl, wanted, 1);
+    return simt_plan(f, plan, text_create_cl, wanted, 1);
 }
 
 static dl_status run_full(const dl_frame *f, const dl_plan *plan) {
@@ -34,7 +34,7 @@ enum { WHOLE, REAL }; /* the kernels: which one is needed depends on the attribu
 
 static dl_status prepare_arange(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {[WHOLE] = {"arange_whole", 1, {f->out[0]->type}}, [REAL] = {"arange", 1, {f->out[0]->type}}};
-    return simt_plan(f, plan, simt_create_cl, wanted, 2);
+    return simt_plan(f, plan, text_create_cl, wanted, 2);
 }
 
 static int64_t bits_of(double v) {
@@ -66,7 +66,7 @@ static dl_status run_arange(const dl_frame *f, const dl_plan *plan) {
 
 static dl_status prepare_eye(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"eye", 1, {f->out[0]->type}}};
-    return simt_plan(f, plan, simt_create_cl, wanted, 1);
+    return simt_plan(f, plan, text_create_cl, wanted, 1);
 }
 
 static dl_status run_eye(const dl_frame *f, const dl_plan *plan) {

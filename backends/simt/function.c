@@ -73,11 +73,11 @@ static size_t print_macros(char *text, int32_t k, const names *n) {
 
 static dl_status compile(dl_device *device, const char *source, const char *name, const dl_dtype *types, int32_t n_types,
                          void **function) {
-    const size_t dialect = strlen(simt_dialect), body = strlen(source);
+    const size_t dialect = strlen(text_simt_h), body = strlen(source);
     char *const text = simt_of.host->mem(NULL, dialect + (size_t)n_types * MACRO_BYTES + body + 1);
     if (!text) return simt_of.host->fail(DL_NOMEM, "out of memory for the text of kernel %s", name);
     char *end = text;
-    memcpy(end, simt_dialect, dialect);
+    memcpy(end, text_simt_h, dialect);
     end += dialect;
     for (int32_t k = 0; k < n_types; k++) end += print_macros(end, k, names_of(types[k]));
     memcpy(end, source, body + 1);

@@ -76,13 +76,13 @@ static dl_status split_inner(const dl_frame *f, gemm_state *g, dl_plan *plan) {
     s->splits = gemm_splits(gemm_tiles(s->rows, s->columns) * s->batch, s->inner);
     s->split = (s->inner + s->splits - 1) / s->splits;
     g->parts = *s;
-    if (s->splits == 1) return simt_function(f, simt_gemm_cl, "gemm", (dl_dtype[]){type, type}, 2, &g->gemm);
+    if (s->splits == 1) return simt_function(f, text_gemm_cl, "gemm", (dl_dtype[]){type, type}, 2, &g->gemm);
     g->parts.y_batch = s->rows * s->columns, g->parts.y_row = s->columns, g->parts.y_column = 1;
     g->parts.y_split = count;
     plan->scratch_bytes = (uint64_t)(s->splits * count * simt_type_bytes(sum_type));
-    const dl_status status = simt_function(f, simt_gemm_cl, "gemm", (dl_dtype[]){type, sum_type}, 2, &g->gemm);
+    const dl_status status = simt_function(f, text_gemm_cl, "gemm", (dl_dtype[]){type, sum_type}, 2, &g->gemm);
     if (status != DL_OK) return status;
-    return simt_function(f, simt_gemm_cl, "gemm_sum", (dl_dtype[]){sum_type, type}, 2, &g->sum);
+    return simt_function(f, text_gemm_cl, "gemm_sum", (dl_dtype[]){sum_type, type}, 2, &g->sum);
 }
 
 static dl_status make_plan(const dl_frame *f, const gemm_state *state, dl_plan *plan) {

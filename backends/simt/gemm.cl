@@ -99,7 +99,7 @@ KERNEL void gemm_sum(GLOBAL const T *parts, i64 parts_at, GLOBAL const T1 *c, i6
 /* conv.c has the same struct. y stands for the result or its gradient, x for the input or its gradient. */
 typedef struct conv_shape {
     i64 samples, groups, channels, filters; /* channels and filters of one group */
-    i64 in[3], out[3], kernel[3], stride[3], padding[3], dilation[3];
+    i64 in[3], out[3], window[3], stride[3], padding[3], dilation[3];
     i64 x_n, x_c, x_s[3], y_n, y_c, y_s[3], w_o, w_c, w_s[3];
     i64 splits, split, part; /* as gemm's; backward towards the weight */
 } conv_shape;
@@ -150,20 +150,20 @@ DEVICE i64 y_place(const conv_shape *s, place o) { return o.d0 * s->y_s[0] + o.d
 #define PLACE_OF(i, sizes) place_of((u32)(i), (sizes)[1], (sizes)[2])
 
 DEVICE A read_weight(GLOBAL const T *w, i64 at, const conv_shape *s, u32 filter, u32 channel, u32 k) {
-    return LOAD(w, at + filter * s->w_o + channel * s->w_c + w_element(s, PLACE_OF(k, s->kernel)));
+    return LOAD(w, at + filter * s->w_o + channel * s->w_c + w_element(s, PLACE_OF(k, s->window)));
 }
 DEVICE A read_x(GLOBAL const T *x, i64 at, const conv_shape *s, place o, u32 k) {
-    const i64 element = x_element(s, o, PLACE_OF(k, s->kernel));
+    const i64 element = x_element(s, o, PLACE_OF(k, s->window));
     return element < 0 ? (A)0 : LOAD(x, at + element);
 }
 DEVICE A read_y(GLOBAL const T *y, i64 at, const conv_shape *s, place i, u32 k) {
-    const i64 element = y_element(s, i, PLACE_OF(k, s->kernel));
+    const i64 element = y_element(s, i, PLACE_OF(k, s->window));
     return element < 0 ? (A)0 : LOAD(y, at + element);
 }
 
 #define CONV_TILE(all_rows, all_columns)                                                                                       \
     TILES;                                                                                                                     \
-    const u32 volume = VOLUME(s.kernel);                                                                                       \
+    const u32 volume = VOLUME(s.window);                                                                                       \
     const i64 rows = (all_rows), columns = (all_columns);                                                                      \
     const i64 across = (columns + TILE - 1) / TILE, down = (rows + TILE - 1) / TILE, tile = group_id(0);                       \
     const i64 column_0 = tile % across * TILE, row_0 = tile / across % down * TILE, rest = tile / across / down
@@ -242,21 +242,21 @@ KERNEL void conv_backward_weight(GLOBAL const T *grad, i64 grad_at, GLOBAL const
             if (row >= rows || column >= columns) continue;
             const i64 at = s.splits > 1 ? split * s.part + filter * columns + column
                                         : filter * s.w_o + (u32)column / volume * s.w_c +
-                                              w_element(&s, PLACE_OF((u32)column % volume, s.kernel));
+                                              w_element(&s, PLACE_OF((u32)column % volume, s.window));
             STORE1(out, out_at + at, sums[i][j]);
         }
 }
 
 /* The sums of parts of type T, (splits, filters of all groups, columns), to a weight of type T1. */
 KERNEL void conv_sum(GLOBAL const T *parts, i64 parts_at, GLOBAL T1 *out, i64 out_at, conv_shape s) {
-    const u32 volume = VOLUME(s.kernel);
+    const u32 volume = VOLUME(s.window);
     const i64 columns = s.channels * volume;
     for (i64 i = global_id(0); i < s.part; i += global_size(0)) {
         const u32 column = (u32)(i % columns);
         A sum = (A)0;
         for (i64 split = 0; split < s.splits; split++) sum += LOAD(parts, parts_at + split * s.part + i);
         STORE1(out,
-               out_at + i / columns * s.w_o + column / volume * s.w_c + w_element(&s, PLACE_OF(column % volume, s.kernel)), sum);
+               out_at + i / columns * s.w_o + column / volume * s.w_c + w_element(&s, PLACE_OF(column % volume, s.window)), sum);
     }
 }
 
@@ -265,7 +265,7 @@ KERNEL void conv_sum(GLOBAL const T *parts, i64 parts_at, GLOBAL T1 *out, i64 ou
 KERNEL void direct_forward(GLOBAL const T *in, i64 in_at, GLOBAL const T *w, i64 w_at, GLOBAL const T *bias, i64 bias_at,
                            i64 bias_step, GLOBAL T *out, i64 out_at, conv_shape s) {
     const i64 plane = VOLUME(s.out), filters = s.groups * s.filters, n = s.samples * filters * plane;
-    const u32 volume = VOLUME(s.kernel);
+    const u32 volume = VOLUME(s.window);
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const place o = PLACE_OF(i % plane, s.out);
         const i64 filter = i / plane % filters, sample = i / plane / filters, channel = filter / s.filters * s.channels;
@@ -273,7 +273,7 @@ KERNEL void direct_forward(GLOBAL const T *in, i64 in_at, GLOBAL const T *w, i64
         for (i64 c = 0; c < s.channels; c++) {
             const i64 x_0 = in_at + sample * s.x_n + (channel + c) * s.x_c, w_0 = w_at + filter * s.w_o + c * s.w_c;
             for (u32 k = 0; k < volume; k++)
-                sum = MULTIPLY_ADD(read_x(in, x_0, &s, o, k), LOAD(w, w_0 + w_element(&s, PLACE_OF(k, s.kernel))), sum);
+                sum = MULTIPLY_ADD(read_x(in, x_0, &s, o, k), LOAD(w, w_0 + w_element(&s, PLACE_OF(k, s.window))), sum);
         }
         if (bias_step >= 0) sum += LOAD(bias, bias_at + filter * bias_step);
         STORE(out, out_at + sample * s.y_n + filter * s.y_c + y_place(&s, o), sum);
@@ -283,7 +283,7 @@ KERNEL void direct_forward(GLOBAL const T *in, i64 in_at, GLOBAL const T *w, i64
 KERNEL void direct_backward_data(GLOBAL const T *grad, i64 grad_at, GLOBAL const T *w, i64 w_at, GLOBAL T *out, i64 out_at,
                                  conv_shape s) {
     const i64 plane = VOLUME(s.in), channels = s.groups * s.channels, n = s.samples * channels * plane;
-    const u32 volume = VOLUME(s.kernel);
+    const u32 volume = VOLUME(s.window);
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const place at = PLACE_OF(i % plane, s.in);
         const i64 channel = i / plane % channels, sample = i / plane / channels, filter = channel / s.channels * s.filters;
@@ -291,7 +291,7 @@ KERNEL void direct_backward_data(GLOBAL const T *grad, i64 grad_at, GLOBAL const
         for (i64 f = filter; f < filter + s.filters; f++) {
             const i64 y_0 = grad_at + sample * s.y_n + f * s.y_c, w_0 = w_at + f * s.w_o + channel % s.channels * s.w_c;
             for (u32 k = 0; k < volume; k++)
-                sum = MULTIPLY_ADD(read_y(grad, y_0, &s, at, k), LOAD(w, w_0 + w_element(&s, PLACE_OF(k, s.kernel))), sum);
+                sum = MULTIPLY_ADD(read_y(grad, y_0, &s, at, k), LOAD(w, w_0 + w_element(&s, PLACE_OF(k, s.window))), sum);
         }
         STORE(out, out_at + sample * s.x_n + channel * s.x_c + x_place(&s, at), sum);
     }
@@ -301,9 +301,9 @@ KERNEL void direct_backward_data(GLOBAL const T *grad, i64 grad_at, GLOBAL const
 KERNEL void direct_backward_weight(GLOBAL const T *grad, i64 grad_at, GLOBAL const T *in, i64 in_at, GLOBAL T *out, i64 out_at,
                                    conv_shape s) {
     LOCAL A sums[SIDE * SIDE];
-    const u32 volume = VOLUME(s.kernel), plane = VOLUME(s.out);
+    const u32 volume = VOLUME(s.window), plane = VOLUME(s.out);
     const i64 group = group_id(0), channel = group / volume % s.channels, filter = group / volume / s.channels;
-    const place k = PLACE_OF(group % volume, s.kernel);
+    const place k = PLACE_OF(group % volume, s.window);
     const i64 y_0 = grad_at + filter * s.y_c, x_0 = in_at + (filter / s.filters * s.channels + channel) * s.x_c;
     const int id = (int)local_id(0);
     A sum = (A)0;

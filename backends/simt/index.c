@@ -31,7 +31,7 @@ static int32_t dim_of(const dl_frame *f) {
 
 static dl_status prepare_take(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"take", 2, {f->out[0]->type, f->in[1]->type}}};
-    return simt_plan(f, plan, simt_index_cl, wanted, 1);
+    return simt_plan(f, plan, text_index_cl, wanted, 1);
 }
 
 static dl_status take(const dl_frame *f, const dl_plan *plan, steps index) {
@@ -68,7 +68,7 @@ enum { START, PUT };
 static dl_status prepare_put(const dl_frame *f, dl_plan *plan, const char *entry) {
     const dl_dtype type = f->out[0]->type, index = f->in[1]->type;
     const simt_wanted wanted[] = {[START] = {"start", 2, {type, index}}, [PUT] = {entry, 2, {type, index}}};
-    return simt_plan(f, plan, simt_index_cl, wanted, 2);
+    return simt_plan(f, plan, text_index_cl, wanted, 2);
 }
 static dl_status prepare_set(const dl_frame *f, dl_plan *plan) { return prepare_put(f, plan, "put"); }
 static dl_status prepare_sum(const dl_frame *f, dl_plan *plan) { return prepare_put(f, plan, "put_sum"); }
@@ -152,7 +152,7 @@ static dl_status run_index_fill(const dl_frame *f, const dl_plan *plan) {
 
 static dl_status prepare_one_hot(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"one_hot", 2, {f->out[0]->type, f->in[0]->type}}};
-    return simt_plan(f, plan, simt_index_cl, wanted, 1);
+    return simt_plan(f, plan, text_index_cl, wanted, 1);
 }
 
 static dl_status run_one_hot(const dl_frame *f, const dl_plan *plan) {

@@ -44,7 +44,7 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {[SAMPLES] = {"loss_samples", 2, {type, target}},
                                   [SUM] = {"loss_sum", 2, {type, target}},
                                   [RESULTS] = {"loss_results", 2, {type, target}}};
-    const dl_status status = simt_plan(f, plan, simt_loss_cl, wanted, 3);
+    const dl_status status = simt_plan(f, plan, text_loss_cl, wanted, 3);
     plan->sharing = DL_PLAN_PER_SHAPE;
     plan->scratch_bytes = (uint64_t)(samples_of(f) + MOST_GROUPS + 1) * 2 * (type == DL_F64 ? sizeof(double) : sizeof(float));
     return status;
@@ -99,7 +99,7 @@ static dl_status run_cross_entropy(const dl_frame *f, const dl_plan *plan) {
 
 static dl_status prepare_backward(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{"loss_backward", 2, {f->in[1]->type, f->in[2]->type}}};
-    return simt_plan(f, plan, simt_loss_cl, wanted, 1);
+    return simt_plan(f, plan, text_loss_cl, wanted, 1);
 }
 
 /* Inputs: grad, logp, target, weight, total. */

@@ -16,7 +16,7 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *entry, dl
     const simt_wanted wanted[] = {[COUNT] = {"mask_count", 2, {type, mask->type}},
                                   [SCAN] = {"mask_scan", 2, {type, mask->type}},
                                   [MOVE] = {entry, 2, {type, mask->type}}};
-    const dl_status status = simt_plan(f, plan, simt_mask_cl, wanted, 3);
+    const dl_status status = simt_plan(f, plan, text_mask_cl, wanted, 3);
     plan->sharing = DL_PLAN_PER_SHAPE;
     plan->scratch_bytes = (uint64_t)(segments_of(simt_count(mask)) + 1) * sizeof(int64_t);
     return status;

@@ -118,7 +118,7 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan) {
     const dl_tensor *running_mean = f->n_in > 3 ? f->in[3] : NULL, *running_var = f->n_in > 3 ? f->in[4] : NULL;
     const simt_wanted wanted[] = {
         {"norm", 4, {f->in[0]->type, mean, running_mean ? running_mean->type : mean, running_var ? running_var->type : mean}}};
-    return simt_plan(f, plan, simt_norm_cl, wanted, 1);
+    return simt_plan(f, plan, text_norm_cl, wanted, 1);
 }
 
 /* A running statistic of batch_norm: its step, and whether it moves. */
@@ -178,7 +178,7 @@ static dl_status prepare_backward(const dl_frame *f, dl_plan *plan) {
     const dl_dtype type = f->in[1]->type, mean = f->in[3]->type;
     const simt_wanted wanted[] = {[TOWARDS_X] = {"norm_backward", 4, {type, mean, mean, mean}},
                                   [TOWARDS_WEIGHTS] = {"norm_affine", 4, {type, mean, mean, mean}}};
-    return simt_plan(f, plan, simt_norm_cl, wanted, 2);
+    return simt_plan(f, plan, text_norm_cl, wanted, 2);
 }
 
 static dl_status towards_weights(const dl_frame *f, const dl_plan *plan, const view *v) {

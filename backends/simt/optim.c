@@ -19,7 +19,7 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *entry, ui
     for (int k = 0; k < FLOATING; k++) wanted[k] = (simt_wanted){entry, 2, {fallback, counter}};
     for (uint32_t k = 0; k < (f->n_in - 1) / lists; k++) wanted[f->in[k]->type].types[0] = f->in[k]->type;
     wanted[COUNT_STEP] = (simt_wanted){"count_step", 2, {fallback, counter}};
-    return simt_plan(f, plan, simt_optim_cl, wanted, FUNCTIONS);
+    return simt_plan(f, plan, text_optim_cl, wanted, FUNCTIONS);
 }
 
 static dl_status count_step(const dl_frame *f, const dl_plan *plan) {

@@ -9,7 +9,7 @@
 
 static dl_status plan_for(const dl_frame *f, dl_plan *plan, const char *entry) {
     const simt_wanted wanted[] = {{entry, 1, {f->out[0]->type}}};
-    return simt_plan(f, plan, simt_random_cl, wanted, 1);
+    return simt_plan(f, plan, text_random_cl, wanted, 1);
 }
 
 static void put_key(simt_args *a, const dl_frame *f) {
@@ -118,7 +118,7 @@ enum { DRAW, SWAP };
 static dl_status prepare_randperm(const dl_frame *f, dl_plan *plan) {
     const dl_dtype type = f->out[0]->type;
     const simt_wanted wanted[] = {[DRAW] = {"randperm_draw", 1, {type}}, [SWAP] = {"randperm_swap", 1, {type}}};
-    const dl_status status = simt_plan(f, plan, simt_random_cl, wanted, 2);
+    const dl_status status = simt_plan(f, plan, text_random_cl, wanted, 2);
     plan->sharing = DL_PLAN_PER_SHAPE;
     plan->scratch_bytes = (uint64_t)simt_count(f->out[0]) * sizeof(int64_t);
     return status;

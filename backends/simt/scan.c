@@ -5,7 +5,7 @@
 
 static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *entry) {
     const simt_wanted wanted[] = {{entry, 2, {f->in[0]->type, f->out[0]->type}}};
-    return simt_plan(f, plan, simt_scan_cl, wanted, 1);
+    return simt_plan(f, plan, text_scan_cl, wanted, 1);
 }
 static dl_status prepare_fold(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "scan_fold"); }
 static dl_status prepare_extreme(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "scan_extreme"); }

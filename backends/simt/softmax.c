@@ -5,7 +5,7 @@
 
 static dl_status prepare(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {{f->n_in == 1 ? "softmax" : "softmax_backward", 1, {f->out[0]->type}}};
-    return simt_plan(f, plan, simt_softmax_cl, wanted, 1);
+    return simt_plan(f, plan, text_softmax_cl, wanted, 1);
 }
 
 static dl_status run(const dl_frame *f, const dl_plan *plan, int32_t logarithm) {

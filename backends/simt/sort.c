@@ -13,7 +13,7 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *store) {
     const dl_dtype type = f->in[0]->type;
     const simt_wanted wanted[] = {
         [BLOCKS] = {"sort_blocks", 1, {type}}, [MERGE] = {"sort_merge", 1, {type}}, [STORE] = {store, 1, {type}}};
-    const dl_status status = simt_plan(f, plan, simt_sort_cl, wanted, 3);
+    const dl_status status = simt_plan(f, plan, text_sort_cl, wanted, 3);
     plan->sharing = DL_PLAN_PER_SHAPE;
     plan->scratch_bytes = 2 * ITEM * (uint64_t)simt_count(f->in[0]);
     return status;

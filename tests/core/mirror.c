@@ -11,7 +11,9 @@ dl_device *mirror_device(void) {
 
 int mirror_start(void **state) {
     (void)state;
-    return dl_init() == DL_OK && dl_default_device() ? 0 : -1;
+    if (dl_init() == DL_OK && dl_default_device()) return 0;
+    print_error("%s\n", dl_last_error());
+    return -1;
 }
 
 static void must(dl_status status, const char *what) {

@@ -1,12 +1,12 @@
-/* op_rows.h - calls of every differentiable op, as ops_support.h writes them: what test_gradients.c differentiates and
- * test_op_layouts.c calls with its inputs laid out in other ways. */
+/* op_rows.h - calls of every op, as core/cases.def writes them: what test_gradients.c differentiates and test_op_layouts.c calls
+ * with its inputs laid out in other ways. */
 #ifndef OP_ROWS_H
 #define OP_ROWS_H
 
-enum { OP_FIRST_ONLY = 1 /* its gradient is not differentiable, and says so */ };
+enum { DL_CASE_FIRST_ONLY = 1, DL_CASE_NO_GRADIENT = 2, DL_CASE_WRITES = 4 };
 
 typedef struct op_row {
-    const char *op, *in, *attr; /* an input marked "c:" is float64 and held constant while differentiating */
+    const char *op, *in, *attr;
     int flags;
 } op_row;
 

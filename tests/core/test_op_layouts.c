@@ -2,7 +2,7 @@
  *
  * A row's inputs are made contiguous and called once; then the same values are laid channels-last, sliced out of larger
  * tensors, transposed, expanded, and the call must give the same again: within 1e-12 in float64, 1e-4 in float32, since the
- * order of sums may differ. Rows are op_rows.c's and those below; an op with tensor inputs that has neither fails the test. */
+ * order of sums may differ. Rows are those of core/cases.def; an op with tensor inputs that has none fails the test. */
 #include "core/layout.h"
 #include "core/op.h"
 #include "dlrun/dlrun.h"
@@ -20,14 +20,6 @@
 #include <cmocka.h>
 
 enum { SEED = 11 };
-
-/* Ops without a gradient, which op_rows.c does not have. */
-static const op_row others[] = {
-    {"argmax", "2,3,4,2", "[1]", 0},  {"argmax", "2,3,4", "[]", 0},     {"argmin", "2,3,4", "[-1] 1", 0},
-    {"any", "b:2,3,4", "[1]", 0},     {"all", "b:2,3,4", "[0,2]", 0},   {"nonzero", "b:2,3,4", "", 0},
-    {"reduce", "2,3,4,2", "2 6", 0},  {"reduce", "2,3,4,2", "1 13", 0}, {"gemm", "2,3,4 2,4,5", "", 0},
-    {"one_hot", "i:2,3@0:4", "4", 0},
-};
 
 /* Ops whose meaning is strides, which no two layouts share; and those that write their inputs (test_cpu_optim.c) or
  * take int64 alone (test_random.c). */
@@ -275,11 +267,10 @@ static void every_op(void **state) {
         int found = 0;
         if (op->grad_of || op->n_tensors == 0 || is_excepted(op->name)) continue;
         wrong += check_rows(op->name, op_rows, op_row_count, &found);
-        wrong += check_rows(op->name, others, sizeof others / sizeof *others, &found);
         if (op->def.flags & DL_OP_POINTWISE)
             wrong += check_expression(op);
         else if (!found) {
-            print_error("%s has a row neither in op_rows.c nor in test_op_layouts.c\n", op->name);
+            print_error("%s has no row in core/cases.def\n", op->name);
             wrong++;
         }
     }

@@ -151,6 +151,12 @@ DL_API dl_status dl_op_define(const char *signature, const char *expression, con
 /* Does this backend compute the op: 0 missing, 1 composed, 2 generated (pointwise), 3 native */
 DL_API int32_t dl_op_coverage(int32_t id, const char *backend);
 
+/* One element of an op that is an expression, for inputs promoted to `type` (float32 or float64 for halves): the reference that
+ * kernels are compared with, computed on the host in f64 and int64. in: a value for each tensor; index: the element's row-major
+ * number. DL_INVALID where the op is no expression or its type rule refuses the type. */
+DL_API dl_status dl_op_evaluate(int32_t op, dl_dtype type, const double *in, const dl_attr *attr, int32_t n_attr, int64_t index,
+                                double *out);
+
 /* Calls an op. in: tensors in signature order, lists flattened, NULL for absent optionals. out: n_out descriptors; an empty one
  * is filled with a new tensor the caller then owns; one that has a storage is written in place (shape must match; the result is
  * cast to its dtype where PyTorch allows it). attr may be shorter than the signature. Records on the tape if recording is on
@@ -176,6 +182,15 @@ typedef struct dl_call_stats {
 } dl_call_stats;
 DL_API void dl_calls(dl_call_stats *out);
 DL_API void dl_set_fallback(int32_t on); /* allow ops a backend lacks to run on the CPU (--fallback=cpu) */
+
+/* ---- what the conformance kit needs (core/exercise.c) ------------------------------------------------------------------ */
+
+/* Opens device `index` anew, apart from the engine's own use of it, and closes it, `times` times: each time memory is allocated,
+ * written and read at offsets, copied within the device, streams and events are made where the backend has them, and all is
+ * given back. DL_INTERNAL says what came out wrong. */
+DL_API dl_status dl_backend_exercise(const char *backend, int32_t index, int32_t times);
+/* The n-th allocation from now, of host or device memory, fails as if memory were out (1: the next); 0 switches it off. */
+DL_API void dl_fail_allocation(int64_t n);
 
 /* ---- mixed precision (core/autocast.c) ------------------------------------------------------------------------------- */
 

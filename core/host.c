@@ -1,4 +1,5 @@
 /* host.c - the table of functions a plugin receives, and the stage on which its registrations wait until init succeeds. */
+#include "generate/generate.h"
 #include "mem.h"
 #include "op.h"
 #include "graph.h"
@@ -98,6 +99,7 @@ static dl_status commit(stage *s) {
     for (uint32_t k = 0; k < s->n_kernels; k++) dl_kernel_add(&s->kernels[k]);
     s->kernels = NULL;
     if (s->n_backends) dl_kernels_adopt();
+    for (uint32_t k = 0; k < s->n_backends; k++) dl_generate_kernels(dl_backend_find(s->backends[k].name));
     return DL_OK;
 }
 

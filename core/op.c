@@ -278,6 +278,6 @@ int32_t dl_op_coverage(int32_t id, const char *backend) {
     if (!op || !entry) return 0;
     if (op->def.flags & DL_OP_VIEW) return 3;
     const dl_kernel *first = op->kernels[entry->number][0];
-    if (first) return strcmp(first->op, "pointwise") == 0 ? 2 : 3;
+    if (first) return strcmp(first->op, "pointwise") == 0 || ((const dl_kernel_entry *)first)->generated ? 2 : 3;
     return op->def.compose ? 1 : 0;
 }

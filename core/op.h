@@ -55,6 +55,7 @@ typedef struct dl_op {
 typedef struct dl_kernel_entry {
     dl_kernel kernel;
     const char *plugin;
+    int32_t generated;            /* 1: one of core/generate's */
     struct dl_kernel_entry *next; /* among those that wait for their op or backend */
 } dl_kernel_entry;
 

@@ -1,7 +1,7 @@
 # libdlrun.so, and the C declarations that LuaJIT's ffi.cdef reads.
 
-CORE_SRC := $(wildcard core/*.c core/ops/*.c core/pointwise/*.c)
-CORE_OBJ := $(call objects,$(CORE_SRC))
+CORE_SRC := $(wildcard core/*.c core/ops/*.c core/pointwise/*.c core/generate/*.c)
+CORE_OBJ := $(call objects,$(CORE_SRC)) $(call texts,core/include/dlrun/simt.h $(wildcard core/generate/*.simt))
 LIBDLRUN := $(BUILD)/lib/libdlrun.so
 CDEF := $(BUILD)/gen/cdef.h
 

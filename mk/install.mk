@@ -1,7 +1,7 @@
 # `make install`: the same tree as build/, so that everything finds its neighbours relative to itself.
 
 .PHONY: install
-PLUGINS = $(sort $(CPU_PLUGIN) $(wildcard $(BUILD)/lib/dlrun/plugins/*.so))
+PLUGINS = $(sort $(CPU_PLUGIN) $(if $(HAVE_OPENCL),$(OPENCL_PLUGIN)) $(wildcard $(BUILD)/lib/dlrun/plugins/*.so))
 
 install: all ## installs under PREFIX (default /usr/local), below DESTDIR if given
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/dlrun/plugins lib/pkgconfig include/dlrun share/dlrun)

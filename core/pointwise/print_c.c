@@ -1,11 +1,33 @@
-/* print_c.c - a program's body as C, one constant a line. What C has no operator for becomes a call named as prog.h says. */
+/* print_c.c - a program's body as C or in the kernel dialect of dlrun/simt.h, one constant a line. What these have no operator
+ * for becomes a call named as prog.h says. */
 #include "core/pointwise/internal.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+/* What the two languages spell differently. */
+typedef struct language {
+    const char *const *types;
+    const char *u32, *u64;
+    const char *fault; /* the last argument of integer divisions */
+    bool simt;
+} language;
+
+static const char *const c_types[DL_DTYPE_COUNT] = {
+#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7) DL_##NAME == DL_BOOL ? "_Bool" : #ctype,
+#include "dlrun/dtype.def"
+#undef DL_DTYPE
+};
+static const char *const simt_types[DL_DTYPE_COUNT] = {
+    [DL_F32] = "f32", [DL_F64] = "f64", [DL_U8] = "u8",   [DL_I8] = "i8",
+    [DL_I16] = "i16", [DL_I32] = "i32", [DL_I64] = "i64", [DL_BOOL] = "bool"};
+
+static const language language_c = {c_types, "uint32_t", "uint64_t", ", fault", false};
+static const language language_simt = {simt_types, "u32", "u64", "", true};
+
 typedef struct text {
+    const language *language;
     char *to;
     size_t capacity, length;
 } text;
@@ -19,13 +41,8 @@ __attribute__((format(printf, 2, 3))) static void put(text *t, const char *forma
     t->length += n > 0 ? (size_t)n : 0;
 }
 
-static const char *c_type(int32_t type) {
-    static const char *const names[DL_DTYPE_COUNT] = {
-#define DL_DTYPE(NAME, number, name, code, bits, ctype, torch7) #ctype,
-#include "dlrun/dtype.def"
-#undef DL_DTYPE
-    };
-    return type == DL_U32 ? "uint32_t" : type == DL_BOOL ? "_Bool" : names[type];
+static const char *type_name(const text *t, int32_t type) {
+    return type == DL_U32 ? t->language->u32 : t->language->types[type];
 }
 
 /* "f32", "u8": the end of helper names. */
@@ -35,11 +52,13 @@ static void put_suffix(text *t, int32_t type) {
 
 /* As a whole number times a power of two: exact, and free of the locale's decimal point. */
 static void put_float(text *t, int32_t type, double value) {
-    if (value != value)
-        put(t, "(%s)NAN", c_type(type));
-    else if (isinf(value))
-        put(t, "(%s)%sINFINITY", c_type(type), value < 0 ? "-" : "");
-    else {
+    if (value != value || isinf(value)) {
+        const char *what = value != value ? "NAN" : "INF", *sign = value < 0 ? "-" : "";
+        if (t->language->simt)
+            put(t, "%s%s_F%d", sign, what, (int)pw_bits(type));
+        else
+            put(t, "(%s)%s%s", type_name(t, type), sign, value != value ? "NAN" : "INFINITY");
+    } else {
         int exponent;
         int64_t mantissa = (int64_t)ldexp(frexp(fabs(value), &exponent), 53);
         for (exponent -= 53; mantissa && !(mantissa & 1); mantissa >>= 1) exponent++;
@@ -52,14 +71,12 @@ static void put_constant(text *t, const dl_ins *i) {
     dl_scalar v = pw_unpack(i->type, i->imm);
     if (pw_is_float(i->type))
         put_float(t, i->type, v.f);
-    else if (v.i == INT64_MIN)
-        put(t, "INT64_MIN");
-    else if (i->type == DL_I64)
-        put(t, "INT64_C(%lld)", (long long)v.i);
-    else if (i->type == DL_BOOL)
-        put(t, "(_Bool)%d", v.i != 0);
+    else if (i->type == DL_BOOL || i->type == DL_U32)
+        put(t, "(%s)%lldu", type_name(t, i->type), (long long)v.i);
+    else if (v.i == INT64_MIN || v.i == INT32_MIN) /* a literal has no sign, and without one this has no type */
+        put(t, "((%s)-%lld - 1)", type_name(t, i->type), -(long long)(v.i + 1));
     else
-        put(t, "(%s)%lld%s", c_type(i->type), (long long)v.i, i->type == DL_U32 ? "u" : v.i == INT32_MIN ? "ll" : "");
+        put(t, "(%s)%lld", type_name(t, i->type), (long long)v.i);
 }
 
 static void put_operand(text *t, const dl_prog *p, int32_t k) {
@@ -85,32 +102,32 @@ static void put_arithmetic(text *t, const dl_prog *p, const dl_ins *i, const cha
         put_infix(t, p, i, symbol);
         return;
     }
-    const char *wide = pw_bits(i->type) == 64 ? "(uint64_t)" : pw_bits(i->type) == 32 ? "(uint32_t)" : "";
-    put(t, "(%s)(%s", c_type(i->type), wide);
+    const char *wide = pw_bits(i->type) == 64 ? t->language->u64 : pw_bits(i->type) == 32 ? t->language->u32 : "int";
+    put(t, "(%s)((%s)", type_name(t, i->type), wide);
     put_operand(t, p, i->a);
-    put(t, " %s %s", symbol, wide);
+    put(t, " %s (%s)", symbol, wide);
     put_operand(t, p, i->b);
     put(t, ")");
 }
 
 static void put_negation(text *t, const dl_prog *p, const dl_ins *i) {
-    const char *wide = pw_bits(i->type) == 64 ? "(uint64_t)" : "(uint32_t)";
+    const char *wide = pw_bits(i->type) == 64 ? t->language->u64 : t->language->u32;
     if (pw_is_float(i->type))
         put(t, "-");
     else
-        put(t, "(%s)(0 - %s", c_type(i->type), wide);
+        put(t, "(%s)(0 - (%s)", type_name(t, i->type), wide);
     put_operand(t, p, i->a);
     if (!pw_is_float(i->type)) put(t, ")");
 }
 
 static void put_bits(text *t, const dl_prog *p, const dl_ins *i, const char *symbol) {
-    put(t, "(%s)(", c_type(i->type));
+    put(t, "(%s)(", type_name(t, i->type));
     put_infix(t, p, i, symbol);
     put(t, ")");
 }
 
 static void put_not(text *t, const dl_prog *p, const dl_ins *i) {
-    put(t, i->type == DL_BOOL ? "!" : "(%s)~", c_type(i->type));
+    put(t, i->type == DL_BOOL ? "!" : "(%s)~", type_name(t, i->type));
     put_operand(t, p, i->a);
 }
 
@@ -120,10 +137,10 @@ static void put_cast(text *t, const dl_prog *p, const dl_ins *i) {
         put_operand(t, p, i->a);
         put(t, " != 0");
     } else if (i->op == DL_OP_CAST && !(pw_is_float(from) && !pw_is_float(i->type))) {
-        put(t, "(%s)", c_type(i->type));
+        put(t, "(%s)", type_name(t, i->type));
         put_operand(t, p, i->a);
     } else if (i->op == DL_OP_BITCAST && pw_bits(from) < 32) {
-        put(t, "(%s)", c_type(i->type));
+        put(t, "(%s)", type_name(t, i->type));
         put_operand(t, p, i->a);
     } else {
         put(t, "dl_%s_", pw_spelling(i->op));
@@ -145,7 +162,7 @@ static void put_call(text *t, const dl_prog *p, const dl_ins *i) {
         put_operand(t, p, operand[k]);
     }
     bool may_fail = (i->op == DL_OP_IDIV || i->op == DL_OP_IMOD) && !pw_is_float(i->type);
-    put(t, may_fail ? ", fault)" : ")");
+    put(t, "%s)", may_fail ? t->language->fault : "");
 }
 
 static void put_expression(text *t, const dl_prog *p, const dl_ins *i) {
@@ -179,18 +196,22 @@ static void put_expression(text *t, const dl_prog *p, const dl_ins *i) {
     }
 }
 
-int32_t dl_prog_print_c(const dl_prog *p, char *to, size_t capacity) {
-    text t = {to, capacity, 0};
+static int32_t print(const dl_prog *p, const language *l, char *to, size_t capacity) {
+    text t = {l, to, capacity, 0};
     if (capacity) *to = 0;
     for (uint32_t k = 0; k < p->n_ins; k++) {
         const dl_ins *i = &p->ins[k];
         if (pw_operands(i->op) == 0) continue;
-        put(&t, "const %s v%u = ", c_type(i->type), (unsigned)k);
+        put(&t, "const %s v%u = ", type_name(&t, i->type), (unsigned)k);
         put_expression(&t, p, i);
         put(&t, ";\n");
     }
-    put(&t, "const %s y0 = ", c_type(p->ins[p->out[0]].type));
+    put(&t, "const %s y0 = ", type_name(&t, p->ins[p->out[0]].type));
     put_operand(&t, p, p->out[0]);
     put(&t, ";\n");
     return (int32_t)t.length;
 }
+
+int32_t dl_prog_print_c(const dl_prog *p, char *to, size_t capacity) { return print(p, &language_c, to, capacity); }
+
+int32_t dl_prog_print_simt(const dl_prog *p, char *to, size_t capacity) { return print(p, &language_simt, to, capacity); }

@@ -58,6 +58,9 @@ dl_status dl_prog_chain(const dl_prog *first, const dl_prog *second, int32_t at,
  *   dl_bitcast_<to>_<from>  between f32 i32 u32, between f64 i64
  * Bool needs none: max min + * on it print as | and &. */
 int32_t dl_prog_print_c(const dl_prog *p, char *text, size_t capacity);
+/* The same in the kernel dialect (dlrun/simt.h): types f32, i64, bool ...; idiv and imod of integers have no fault argument and
+ * give 0 where b is 0. core/generate/math.simt has the functions. */
+int32_t dl_prog_print_simt(const dl_prog *p, char *text, size_t capacity);
 int32_t dl_prog_attr_type(const dl_prog *p, int32_t k); /* dl_dtype that attribute k is read in; -1: not read */
 
 /* Evaluates the program for one element in the host's double/int64 (tests and constant folding): the reference. Values are in

@@ -39,6 +39,7 @@ static const layer layers[] = {
     {1, 32, 6, 6, 20, {1, 1}, {1, 1}, {2, 1}, {1, 1}, 1},   /* a padded point */
     {1, 24, 12, 13, 10, {3, 3}, {1, 1}, {2, 2}, {2, 2}, 1}, /* dilation */
     {1, 24, 14, 13, 10, {3, 2}, {2, 3}, {3, 1}, {3, 2}, 1}, /* with strides that share a divisor and that do not */
+    {1, 40, 9, 8, 30, {3, 3}, {2, 1}, {1, 1}, {2, 1}, 1},   /* phases of rows that no kernel row reaches */
     {1, 400, 9, 9, 10, {3, 3}, {1, 1}, {2, 2}, {2, 2}, 1},  /* a long sum, unrolled */
     {2, 48, 8, 8, 64, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 4},   /* groups */
     {2, 12, 8, 9, 18, {3, 3}, {2, 1}, {1, 1}, {1, 1}, 6},   /* small ones */

@@ -1,0 +1,52 @@
+/* fault.c - the fault word: where kernels that met bad data say so (dlrun/simt.h), and where the host looks.
+ *
+ * Reading it costs a command. So launch.c notes on the stream that a kernel got the word as an argument, and it is read with
+ * the next copy to the host or synchronisation of that stream only. */
+#include "backends/opencl/opencl.h"
+#include <string.h>
+
+enum { FAULT_INDEX = 1, FAULT_LABEL = 2 }; /* DL_FAULT_* of dlrun/simt.h, which is no header for C */
+
+static const int32_t no_fault[4];
+
+dl_status opencl_fault_new(opencl_device *d) {
+    cl_int error;
+    int32_t word[4] = {0};
+    d->fault = cl.CreateBuffer(d->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof word, word, &error);
+    return d->fault ? DL_OK : opencl_fail(error, "opening the OpenCL device %s", d->name);
+}
+
+void *opencl_fault(dl_device *device) { return opencl_of(device)->fault; }
+
+dl_status opencl_fault_read(opencl_device *d, dl_stream *s, opencl_fault_report *report) {
+    memset(report, 0, sizeof *report);
+    report->looked = atomic_exchange(&s->fault_possible, 0);
+    if (!report->looked) return DL_OK;
+    const cl_int error =
+        cl.EnqueueReadBuffer(s->queue, d->fault, CL_FALSE, 0, sizeof report->word, report->word, 0, NULL, NULL);
+    return error == CL_SUCCESS ? DL_OK : opencl_fail(error, "reading from %s", d->name);
+}
+
+static dl_status clear(opencl_device *d, dl_stream *s) {
+    const cl_int error = cl.EnqueueWriteBuffer(s->queue, d->fault, CL_TRUE, 0, sizeof no_fault, no_fault, 0, NULL, NULL);
+    return error == CL_SUCCESS ? DL_OK : opencl_fail(error, "writing to %s", d->name);
+}
+
+dl_status opencl_fault_judge(opencl_device *d, dl_stream *s, const opencl_fault_report *report) {
+    const int code = report->word[0], value = report->word[1];
+    if (!report->looked || code == 0) return DL_OK;
+    CL_TRY(clear(d, s));
+    switch (code) {
+    case FAULT_INDEX:
+        return opencl_host->fail(DL_INVALID,
+                                 "index %d is out of range (found on the device, in one of the calls since the last result "
+                                 "was read; on the CPU the call itself fails)",
+                                 value);
+    case FAULT_LABEL:
+        return opencl_host->fail(DL_INVALID,
+                                 "label %d is out of range (found on the device, in one of the calls since the last result "
+                                 "was read; on the CPU the call itself fails)",
+                                 value);
+    default: return opencl_host->fail(DL_INTERNAL, "a kernel reported the unknown fault %d (value %d)", code, value);
+    }
+}

@@ -1,0 +1,48 @@
+/* launch.c - kernels are put on a stream's queue. */
+#include "backends/opencl/opencl.h"
+#include <string.h>
+
+enum { LAUNCHES_PER_FLUSH = 16 };
+
+static dl_status set_arguments(opencl_device *d, dl_stream *s, opencl_function *f, void *const *args, const uint32_t *arg_bytes,
+                               uint32_t n_args) {
+    for (uint32_t k = 0; k < n_args; k++) {
+        const cl_int error = cl.SetKernelArg(f->kernel, k, arg_bytes[k], args[k]);
+        if (error != CL_SUCCESS)
+            return opencl_fail(error, "kernel %s: argument %u of %u bytes", f->entry, (unsigned)k, (unsigned)arg_bytes[k]);
+        if (arg_bytes[k] == sizeof d->fault && memcmp(args[k], &d->fault, sizeof d->fault) == 0)
+            atomic_store(&s->fault_possible, 1);
+    }
+    return DL_OK;
+}
+
+static dl_status enqueue(opencl_device *d, dl_stream *s, opencl_function *f, const uint32_t grid[3], const uint32_t block[3]) {
+    size_t global[3], local[3];
+    for (int k = 0; k < 3; k++) {
+        local[k] = block[k];
+        global[k] = (size_t)grid[k] * block[k];
+    }
+    const cl_int error = cl.EnqueueNDRangeKernel(s->queue, f->kernel, 3, NULL, global, local, 0, NULL, NULL);
+    if (error == CL_SUCCESS) return DL_OK;
+    return opencl_fail(error, "launching kernel %s on %s, %u x %u x %u groups of %u x %u x %u items (at most %zu)", f->entry,
+                       d->name, (unsigned)grid[0], (unsigned)grid[1], (unsigned)grid[2], (unsigned)block[0], (unsigned)block[1],
+                       (unsigned)block[2], d->largest_group);
+}
+
+dl_status opencl_launch(dl_device *device, dl_stream *stream, void *function, const uint32_t grid[3], const uint32_t block[3],
+                        uint32_t local_bytes, void *const *args, const uint32_t *arg_bytes, uint32_t n_args) {
+    opencl_device *d = opencl_of(device);
+    dl_stream *s = opencl_stream(device, stream);
+    opencl_function *f = function;
+    if (local_bytes)
+        return opencl_host->fail(DL_UNSUPPORTED, "kernel %s: OpenCL kernels declare their LOCAL arrays; local_bytes must be 0",
+                                 f->entry);
+    if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return DL_OK;
+    pthread_mutex_lock(&f->lock);
+    dl_status status = set_arguments(d, s, f, args, arg_bytes, n_args);
+    if (status == DL_OK) status = enqueue(d, s, f, grid, block);
+    pthread_mutex_unlock(&f->lock);
+    /* Drivers may hold commands back until a flush; the device should work while the host goes on. */
+    if (status == DL_OK && atomic_fetch_add(&s->launches, 1) % LAUNCHES_PER_FLUSH == LAUNCHES_PER_FLUSH - 1) cl.Flush(s->queue);
+    return status;
+}

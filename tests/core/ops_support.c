@@ -104,6 +104,10 @@ static void make_tensor(cursor *c, dl_tensor *t, uint64_t *state) {
 
 static void make_attr(cursor *c, dl_attr *a, int64_t *ints, char *word) {
     if (accept(c, '_')) return;
+    if (accept(c, 'T')) {
+        *a = (dl_attr){.kind = DL_ATTR_INT, .v.i = ops_float_type};
+        return;
+    }
     if (accept(c, '\'')) {
         *a = (dl_attr){.kind = DL_ATTR_STRING, .v.s = word};
         for (size_t n = 0; !accept(c, '\''); word[n] = 0) {

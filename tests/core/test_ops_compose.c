@@ -69,6 +69,13 @@ static const struct row {
     {"batch_norm", "3,2 2 2 2 2@0.5:2", "0"},
     {"batch_norm_backward", "3,2,4 3,2,4 2 2 2@0.5:2", "1"},
     {"batch_norm_backward", "3,2,4 3,2,4 2 2 2@0.5:2", "0 0.1"},
+    /* more of these in test_compose_*.c */
+    {"view_backward", "3,4", "[20] [5,1] 2"},
+    {"convolution", "2,3,5 4,3,2 4", "[2] [1]"},
+    {"convolution_backward_data", "2,4,3 4,3,2", "[5] [2] [1]"},
+    {"convolution_backward_weight", "2,4,3 2,3,5", "[2] [2] [1]"},
+    {"pad", "2,3", "[1,1] 'constant' 0.5"},
+    {"pad_backward", "2,5", "[2,3] [1,1] 'reflect'"},
 };
 
 static double *values_of(const dl_tensor *t) {
@@ -113,6 +120,7 @@ static int check(const struct row *r) {
                       .device = dl_default_device()};
     int wrong = 0;
     assert_int_equal(dl_graph_open(&g, &frame, NULL, NULL), DL_OK);
+    g.op = op;
     if (op->def.compose(&g, &frame) != DL_OK) fail_msg("%s(%s | %s): %s", r->op, r->in, r->attr, dl_last_error());
     for (int32_t k = 0; k < c.n_out; k++) {
         dl_tensor result = {0};

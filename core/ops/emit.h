@@ -71,6 +71,19 @@ static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_
 dl_value e_ramp(dl_graph *, int64_t start, int64_t step, int64_t n, int32_t dim, int32_t ndim);
 /* A scalar attribute for elements of a dtype: fractions below 1 are true as a bool. */
 dl_attr scalar_for(dl_dtype, dl_attr);
+/* ---- tensors that a composition makes and fills -------------------------------------------------------------------- */
+
+dl_value e_filled(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape, double x);
+/* Into `to`: a tensor of this composition's own making, or a view of one. */
+static inline void e_copy_into(dl_graph *g, dl_value to, dl_value x) { dl_emit_into(g, to, "copy", &x, 1, NO_ATTRS); }
+static inline void e_add_into(dl_graph *g, dl_value to, dl_value x) {
+    dl_emit_into(g, to, "add", (dl_value[]){to, x}, 2, NO_ATTRS);
+}
+/* start, start + step, ...: n of them */
+dl_value e_numbers(dl_graph *, dl_dtype, int64_t n, double start, double step);
+
+/* In which sums of halves are kept. */
+static inline dl_dtype wide_type(dl_dtype t) { return t == DL_F16 || t == DL_BF16 ? DL_F32 : t; }
 
 /* ---- shapes and reductions ----------------------------------------------------------------------------------------- */
 
@@ -83,15 +96,23 @@ static inline dl_value e_sum_like(dl_graph *g, dl_value x, const dl_tensor *t) {
 
 /* Vector v along dimension dim of `ndim`, all others of size 1. */
 dl_value e_along(dl_graph *, dl_value v, int32_t dim, int32_t ndim);
-/* `length` slices along dim from `start`. */
-static inline dl_value e_slice(dl_graph *g, dl_value x, int32_t dim, int64_t start, int64_t length) {
-    return emit1(g, "slice", x, ATTRS(DL_INT(dim), DL_INT(start), DL_INT(length)));
-}
 static inline dl_value e_select(dl_graph *g, dl_value x, int32_t dim, int64_t index) {
     return emit1(g, "select", x, ATTRS(DL_INT(dim), DL_INT(index)));
 }
 /* x's elements as a vector. */
 dl_value e_flat(dl_graph *, dl_value x);
+dl_value e_permute(dl_graph *, dl_value x, int32_t ndim, const int64_t *dims);
+/* `length` slices along dim from `start`; x itself where that is all. */
+dl_value e_slice(dl_graph *, dl_value x, int32_t dim, int64_t start, int64_t length);
+/* A view with strides of its own. The strides of x that it is made from come from e_plain: views never see another layout. */
+dl_value e_strided(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape, const int64_t *strides, int64_t offset);
+const dl_tensor *e_plain(dl_graph *, dl_value x);
+/* Slices number index[k] of x along dim; index: a vector. */
+dl_value e_take(dl_graph *, dl_value x, int32_t dim, dl_value index);
+/* The last `count` dimensions combined by a scalar opcode: DL_OP_ADD, DL_OP_MAX, ... */
+static inline dl_value e_reduce_last(dl_graph *g, dl_value x, int32_t count, int combine) {
+    return count ? emit1(g, "reduce", x, ATTRS(DL_INT(count), DL_INT(combine))) : x;
+}
 dl_value e_transpose(dl_graph *, dl_value x); /* the last two dimensions */
 dl_value e_flip(dl_graph *, dl_value x, int32_t dim);
 dl_value e_sum(dl_graph *, dl_value x, int32_t dim, int keepdim);
@@ -99,9 +120,6 @@ dl_value e_sum(dl_graph *, dl_value x, int32_t dim, int keepdim);
 dl_value e_combine(dl_graph *, dl_value x, uint32_t mask, int32_t opcode);
 /* A reduction of op over the dimensions in mask, kept as size 1. */
 dl_value e_reduce(dl_graph *, const char *op, dl_value x, uint32_t mask);
-
-/* What sums over many elements of a floating type are computed in: float32 for halves. */
-static inline dl_dtype wide_type(dl_dtype t) { return t == DL_F16 || t == DL_BF16 ? DL_F32 : t; }
 
 /* An input that is present, else DL_NO_VALUE. */
 static inline dl_value in_if(dl_graph *g, const dl_frame *f, uint32_t k) {

@@ -1,7 +1,7 @@
 /* test_compose_values.c - compositions from primitive ops against the CPU's kernels where rows of random numbers do not go:
  * NaN, infinities and ties; refusals; optimizer steps from the first on; capture. */
+#include "core/graph_run.h"
 #include "core/op.h"
-#include "core/storage.h"
 #include "engine_support.h"
 
 static const dl_dtype floating[] = {DL_F64, DL_F32, DL_F16};
@@ -287,6 +287,31 @@ static void captured_steps(void **state) {
     et_clear(&p[0], &p[1], &step[0], &step[1], &x);
 }
 
+/* ---- products of integers ----------------------------------------------------------------------------------------------- */
+
+/* The CPU's gemm takes integers, so gemm's own composition is called by hand. */
+static void integer_products(void **state) {
+    (void)state;
+    const dl_dtype types[] = {DL_I64, DL_I32, DL_I16, DL_I8, DL_U8};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        dl_tensor a = {0}, b = {0}, expected = {0}, got = {0}, *out = &expected;
+        dl_graph g;
+        double values[30];
+        for (int k = 0; k < 30; k++) values[k] = types[t] == DL_U8 ? k * 9 : k * 8 - 120;
+        et_make(&a, types[t], "2,3,5", values);
+        et_make(&b, types[t], "2,5,3", values);
+        et_call("gemm", &expected, IN(&a, &b), NONE);
+        dl_frame frame = {.size = sizeof frame, .n_in = 2, .n_out = 1, .in = (const dl_tensor *[]){&a, &b}, .out = &out};
+        assert_ok(dl_graph_open(&g, &frame, NULL, NULL));
+        g.op = dl_op_named("gemm");
+        assert_ok(g.op->def.compose(&g, &frame));
+        assert_ok(dl_graph_take(&g, 0, &got));
+        dl_graph_close(&g);
+        et_same_bits(&got, &expected);
+        et_clear(&a, &b, &expected, &got);
+    }
+}
+
 /* ---- the switch --------------------------------------------------------------------------------------------------------- */
 
 static void switch_of_the_thread(void **state) {
@@ -303,9 +328,9 @@ static void switch_of_the_thread(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(special_values), cmocka_unit_test(replaced_and_masked),  cmocka_unit_test(scans_of_any_length),
-        cmocka_unit_test(bad_indices),    cmocka_unit_test(optimizer_steps),      cmocka_unit_test(sizes_that_depend_on_data),
-        cmocka_unit_test(captured_steps), cmocka_unit_test(switch_of_the_thread),
+        cmocka_unit_test(special_values), cmocka_unit_test(replaced_and_masked), cmocka_unit_test(scans_of_any_length),
+        cmocka_unit_test(bad_indices),    cmocka_unit_test(optimizer_steps),     cmocka_unit_test(sizes_that_depend_on_data),
+        cmocka_unit_test(captured_steps), cmocka_unit_test(integer_products),    cmocka_unit_test(switch_of_the_thread),
     };
     return cmocka_run_group_tests(tests, et_start, NULL);
 }

@@ -168,6 +168,8 @@ static dl_status run_composed(dl_call_context *c) {
         if (status == DL_OK) status = dl_graph_status(&graph);
         for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
             dl_tensor result = {0};
+            if (c->op->def.flags & DL_OP_SYNC && (status = dl_sized_by_data(c->out[k])) != DL_OK) break;
+            if (!((c->given | c->aside) >> k & 1) && dl_graph_hand_over(&graph, k, c->out[k])) continue;
             status = dl_graph_take(&graph, k, &result);
             if (status == DL_OK && !result.storage) status = no_output(c->op, k);
             if (status == DL_OK) status = dl_copy_into(c->out[k], &result);

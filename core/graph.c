@@ -59,6 +59,27 @@ dl_status dl_graph_take(dl_graph *g, uint32_t k, dl_tensor *out) {
     return v == DL_NO_VALUE || !g->values[v] ? DL_OK : dl_tensor_alias(out, g->values[v]);
 }
 
+/* Is t a storage of its own, plain, of out's shape and dtype? */
+static int replaces(const dl_tensor *t, const dl_tensor *out) {
+    const uint64_t bytes = (uint64_t)dl_tensor_count(t) * (uint64_t)dl_dtype_bytes(t->type);
+    if ((t->flags | out->flags) & (DL_TENSOR_CHANNELS_LAST | DL_TENSOR_BORROWED) || t->type != out->type) return 0;
+    if (t->ndim != out->ndim || memcmp(t->shape, out->shape, (size_t)t->ndim * sizeof *t->shape) != 0) return 0;
+    return t->byte_offset == 0 && dl_storage_bytes(t->storage) == bytes && dl_tensor_contiguous(t);
+}
+
+int dl_graph_hand_over(dl_graph *g, uint32_t k, dl_tensor *out) {
+    const dl_value v = g->returned[k];
+    int32_t held = 0;
+    if (v < 0 || !g->owned[v] || !out->storage || !replaces(g->values[v], out)) return 0;
+    const dl_storage *storage = g->values[v]->storage;
+    for (uint32_t j = 0; j < g->n_returned; j++)
+        if (j != k && g->returned[j] >= 0 && g->values[g->returned[j]]->storage == storage) return 0;
+    for (int32_t j = 0; j < g->n_values; j++) held += g->owned[j] && g->owned[j]->storage == storage;
+    if (dl_storage_references(storage) != held) return 0;
+    dl_tensor_clear(out);
+    return dl_tensor_alias(out, g->values[v]) == DL_OK;
+}
+
 dl_status dl_graph_status(const dl_graph *g) { return g->status; }
 
 void dl_graph_fail(dl_graph *g, dl_status status) {

@@ -40,7 +40,8 @@ dl_value dl_emit_into(dl_graph *, dl_value into, const char *op, const dl_value 
                       uint32_t n_attr);
 /* compose of a DL_OP_SYNC op: an int64 value of one element, read by the host; 0 after an error. */
 int64_t dl_graph_read(dl_graph *, dl_value);
-/* A new tensor on the frame's device, uninitialised: for ops that do not read it (fill, ramp, philox), and to be written into. */
+/* A new tensor on the frame's device, uninitialised: for ops that do not read it (fill, ramp, philox), and to be written into.
+ */
 dl_value dl_graph_empty(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
 const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);  /* shape and type; NULL after an error */
 void dl_graph_returns(dl_graph *, uint32_t k, dl_value); /* compose: output k; grad: the gradient of input k */

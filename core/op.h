@@ -37,11 +37,11 @@ typedef struct dl_op {
     int32_t n_required;                          /* attributes without a default, which come first */
     dl_arg tensors[DL_MAX_TENSORS];
     dl_arg attrs[DL_MAX_ATTRS];
-    int32_t is_copy, takes_first_type;                         /* the op "copy"; rule "same" with an undeclared first input */
-    int32_t primitive; /* compositions end in it: a pointwise op, copy, reduce, gemm, gather or scatter_add */
-    const char *plugin;                                        /* who registered it; "dlrun" for the built-in ones */
-    int32_t autocast;                                          /* dl_autocast_policy */
-    uint32_t saved_in, saved_out;                              /* bit k: grad reads input / output k */
+    int32_t is_copy, takes_first_type; /* the op "copy"; rule "same" with an undeclared first input */
+    int32_t primitive;                 /* compositions end in it: a pointwise op, copy, reduce, gemm, gather or scatter_add */
+    const char *plugin;                /* who registered it; "dlrun" for the built-in ones */
+    int32_t autocast;                  /* dl_autocast_policy */
+    uint32_t saved_in, saved_out;      /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
     /* Pointwise: programs by common dtype, made on first use; gradient ops by input. */
     dl_prog *_Atomic progs[DL_DTYPE_COUNT];

@@ -20,7 +20,7 @@ local function prepare(op, row, type)
     local case = {op = op, row = row, type = type, specs = tensors.inputs(row.inputs), hosts = {}, inputs = {}}
     for k, spec in ipairs(case.specs) do
         local inputType = spec and (spec.type or type)
-        case.hosts[k] = spec and tensors.host(tensors.values(spec, inputType, 17 * k), inputType, spec.shape)
+        case.hosts[k] = spec and tensors.host(tensors.values(spec, inputType, 29 * k), inputType, spec.shape)
     end
     case.attributes = tensors.attributes(row.attributes, type.dtype)
     return case
@@ -69,7 +69,8 @@ end
 local function onDevice(case, how, device)
     local inputs = {}
     for k, x in ipairs(case.hosts) do
-        local laidOut = x and case.specs[k].transposed and how == 'contiguous' and 'transposed' or how
+        local turned = x and case.specs[k].transposed and how == 'contiguous' and not BY_STRIDES[case.op.name]
+        local laidOut = turned and 'transposed' or how
         inputs[k] = x and (tensors.laid(x, laidOut, device) or tensors.laid(x, 'contiguous', device))
     end
     return inputs

@@ -9,7 +9,7 @@ local types = require 'torch.types'
 local C = base.C
 
 local TOLERANCE = {float64 = 2e-6, float32 = 5e-3}
-local STEP = 1e-3
+local STEP = 1e-4
 
 local float64 = types.byName.float64
 
@@ -91,7 +91,7 @@ return function(op, row, device, type)
     for k, spec in ipairs(specs) do
         if spec then
             local inputType = spec.type and not spec.type.floating and spec.type or type
-            local host = tensors.host(tensors.values(spec, inputType, 17 * k), inputType, spec.shape)
+            local host = tensors.host(tensors.values(spec, inputType, 29 * k), inputType, spec.shape)
             values[k] = tensors.read(host)
             inputs[k] = tensors.laid(host, 'contiguous', device)
             if inputType.floating and not spec.constant then active[k] = true end

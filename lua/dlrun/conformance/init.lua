@@ -1,5 +1,5 @@
 -- conformance: is a backend right? `dlrun --conformance NAME`, made from the op table: every op, dtype and memory layout
--- against a float64 reference, gradients against finite differences, failing memory, reopening, two threads. docs/plugin-authors.md
+-- against a float64 reference, gradients against finite differences, failing memory, reopening, two threads.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local cases = require 'dlrun.conformance.cases'
@@ -21,6 +21,8 @@ local function openDevice(spec)
 end
 
 local function backendOf(spec) return (spec:match '^[^:]+') end
+
+local function indexOf(device) return tonumber(ffi.string(C.dl_device_name(device)):match ':(%d+)$') or 0 end
 
 local function addFailure(op, row, type, variant, message)
     if #op.failures < MOST_FAILURES then
@@ -161,7 +163,7 @@ function M.check(spec, options)
         checkOp(op, device, spec, counts, float64)
     end
     if not options.only then
-        general(counts, failures, 'open and close 100 times', robustness.openings(backendOf(spec), device.index))
+        general(counts, failures, 'open and close 100 times', robustness.openings(backendOf(spec), indexOf(device)))
         general(counts, failures, 'two threads', robustness.threads(spec, options.extra))
     end
     return {backend = spec, ops = ops, general = failures, counts = counts}

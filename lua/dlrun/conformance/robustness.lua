@@ -24,7 +24,7 @@ local function makeInputs(row, type, device)
     local inputs = {}
     for k, spec in ipairs(tensors.inputs(row.inputs)) do
         local inputType = spec and (spec.type or type)
-        inputs[k] = spec and tensors.laid(tensors.host(tensors.values(spec, inputType, 17 * k), inputType, spec.shape),
+        inputs[k] = spec and tensors.laid(tensors.host(tensors.values(spec, inputType, 29 * k), inputType, spec.shape),
             'contiguous', device)
     end
     return inputs

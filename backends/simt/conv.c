@@ -145,7 +145,7 @@ static dl_status run_data(const dl_frame *f, const dl_plan *plan) {
 static dl_status prepare_weight(const dl_frame *f, dl_plan *plan) {
     const dl_dtype type = f->out[0]->type, sum_type = gemm_sum_type(type);
     conv_shape s;
-    conv_state *c;
+    conv_state *c = NULL;
     set_shape(&s, f->in[1], f->out[0], f->in[0], f->attr + 1);
     if (!fits(&s)) return DL_UNSUPPORTED;
     const int64_t columns = s.channels * volume(s.window), inner = s.samples * volume(s.out);

@@ -118,7 +118,7 @@ static dl_status find(dl_device *device, const char *source, const char *name, c
 /* Whether the device computes in float64 is asked of its compiler: no driver has a say beyond that. */
 static dl_status need_f64(dl_device *device) {
     static const char probe[] = "KERNEL void dl_probe_f64(GLOBAL T *x, i64 x_at) { x[x_at] = (T)1; }\n";
-    void *function;
+    void *function = NULL;
     const dl_status status = find(device, probe, "dl_probe_f64", (const dl_dtype[]){DL_F64}, 1, 1, &function);
     if (status != DL_OK || function) return status;
     return simt_of.host->fail(DL_UNSUPPORTED, "this device has no float64: use float32");

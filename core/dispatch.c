@@ -162,11 +162,14 @@ static dl_status run_composed(dl_call_context *c) {
     recording->enabled = 0;
     dl_status status = dl_graph_open(&graph, &c->frame, NULL, NULL);
     if (status == DL_OK) {
+        graph.op = c->op;
         c->frame.user = c->op->def.user;
         status = c->op->def.compose(&graph, &c->frame);
         if (status == DL_OK) status = dl_graph_status(&graph);
         for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
             dl_tensor result = {0};
+            if (c->op->def.flags & DL_OP_SYNC && (status = dl_sized_by_data(c->out[k])) != DL_OK) break;
+            if (!((c->given | c->aside) >> k & 1) && dl_graph_hand_over(&graph, k, c->out[k])) continue;
             status = dl_graph_take(&graph, k, &result);
             if (status == DL_OK && !result.storage) status = no_output(c->op, k);
             if (status == DL_OK) status = dl_copy_into(c->out[k], &result);
@@ -186,10 +189,18 @@ static dl_status lacking(const dl_call_context *c) {
         c->op->name, c->frame.n_in && c->frame.in[0] ? dl_dtype_name(c->frame.in[0]->type) : dl_dtype_name(c->out[0]->type));
 }
 
+static _Thread_local int32_t primitives_only;
+
+int32_t dl_set_primitives_only(int32_t on) {
+    int32_t old = primitives_only;
+    primitives_only = on != 0;
+    return old;
+}
+
 /* The kernel, else the composition, else the CPU where that is allowed. */
 static dl_status compute(dl_call_context *c) {
-    dl_cached_plan *plan;
-    DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
+    dl_cached_plan *plan = NULL;
+    if (!primitives_only || c->op->primitive) DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
     if (plan) {
         if (c->op->def.flags & DL_OP_RANDOM) dl_random_bind(&c->frame);
         dl_status status = dl_plan_run(c->op, &c->frame, plan);
@@ -364,6 +375,7 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     frame.stream = frame.device->stream;
     dl_graph graph;
     DL_TRY(dl_graph_open(&graph, &frame, NULL, NULL));
+    graph.op = op;
     dl_status status = op->def.compose(&graph, &frame);
     if (status == DL_OK) status = dl_graph_status(&graph);
     for (int32_t k = 0; k < n_out && status == DL_OK; k++) {

@@ -73,6 +73,14 @@ static dl_status parse_saves(dl_op *op) {
     return DL_OK;
 }
 
+/* What a backend without a compiler brings; everything else has a composition or is missing there. */
+static int is_primitive(const dl_op *op) {
+    static const char *const names[] = {"copy", "reduce", "gemm", "gather", "scatter_add"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strcmp(op->name, names[k]) == 0) return 1;
+    return (op->def.flags & DL_OP_POINTWISE) != 0;
+}
+
 static dl_status check_definition(const dl_op *op) {
     const dl_op_def *d = &op->def;
     if (d->expr) {
@@ -149,6 +157,7 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     if (def->expr && def->rule && strcmp(def->rule, "random") == 0) op->def.flags |= DL_OP_RANDOM;
     op->autocast = dl_autocast_policy_of(op->name);
     op->is_copy = strcmp(op->name, "copy") == 0;
+    op->primitive = is_primitive(op);
     op->takes_first_type = def->expr && def->rule && strcmp(def->rule, "same") == 0 && op->tensors[0].fixed_type < 0;
     if (status == DL_OK)
         *out = op;

@@ -35,6 +35,39 @@ dl_value e_sum_to(dl_graph *g, dl_value x, int32_t ndim, const int64_t *shape) {
     return has_shape(g, x, ndim, shape) ? x : emit1(g, "sum_to", x, ATTRS(DL_INTS(shape, ndim)));
 }
 
+dl_value e_along(dl_graph *g, dl_value v, int32_t dim, int32_t ndim) {
+    const dl_tensor *t = dl_graph_tensor(g, v);
+    int64_t shape[DL_MAX_DIMS];
+    for (int32_t d = 0; d < ndim; d++) shape[d] = d == dim && t ? t->shape[0] : 1;
+    return e_reshape(g, v, ndim, shape);
+}
+
+dl_value e_ramp(dl_graph *g, int64_t start, int64_t step, int64_t n, int32_t dim, int32_t ndim) {
+    return e_along(g, emit1(g, "ramp", dl_graph_empty(g, DL_I64, 1, &n), ATTRS(DL_INT(start), DL_INT(step))), dim, ndim);
+}
+
+dl_value e_flat(dl_graph *g, dl_value x) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    int64_t n = t ? count_of(t->ndim, t->shape) : 0;
+    return e_reshape(g, x, 1, &n);
+}
+
+dl_attr scalar_for(dl_dtype type, dl_attr a) { return type == DL_BOOL && a.kind == DL_ATTR_FLOAT ? DL_INT(a.v.f != 0) : a; }
+
+dl_value e_combine(dl_graph *g, dl_value x, uint32_t mask, int32_t opcode) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    int64_t order[DL_MAX_DIMS];
+    int32_t n = 0, count = 0, moved = 0;
+    if (!t) return DL_NO_VALUE;
+    for (int32_t d = 0; d < t->ndim; d++)
+        if (!(mask >> d & 1)) order[n++] = d;
+    for (int32_t d = 0; d < t->ndim; d++)
+        if (mask >> d & 1) order[n++] = d, count++;
+    for (int32_t d = 0; d < t->ndim; d++) moved |= order[d] != d;
+    if (moved) x = emit1(g, "permute", x, ATTRS(DL_INTS(order, n)));
+    return emit1(g, "reduce", x, ATTRS(DL_INT(count), DL_INT(opcode)));
+}
+
 dl_value e_transpose(dl_graph *g, dl_value x) { return emit1(g, "transpose", x, ATTRS(DL_INT(-1), DL_INT(-2))); }
 
 dl_value e_flip(dl_graph *g, dl_value x, int32_t dim) {

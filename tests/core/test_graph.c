@@ -25,7 +25,7 @@ static void creations_lie_on_the_graphs_device(void **state) {
     dl_device *before = dl_default_device();
     open_on(&g, &frame, in, &t, "far:1");
     assert_int_equal(dl_emit(&g, "full", NULL, 0, attr, 2), DL_NO_VALUE);
-    assert_fails(dl_graph_status(&g), DL_UNSUPPORTED, "backend far has no kernel for full");
+    assert_fails(dl_graph_status(&g), DL_UNSUPPORTED, "backend far has no kernel for fill");
     assert_ptr_equal(dl_default_device(), before);
     dl_graph_close(&g);
     dl_tensor_clear(&t);

@@ -352,6 +352,10 @@ typedef struct dl_host {
     /* Since minor 1. In compose and grad: a new uninitialised tensor on the frame's device, for ops that take only shape and
      * dtype from it: fill, ramp, philox. */
     dl_value (*empty)(dl_graph *, dl_dtype type, int32_t ndim, const int64_t *shape);
+    /* In compose, as emit, but the op's one output is written into `into`, which it returns: an input marked Tensor! or
+     * Tensor![], or a value that this composition made and views of it. */
+    dl_value (*emit_into)(dl_graph *, dl_value into, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *attr,
+                          uint32_t n_attr);
 } dl_host;
 
 typedef dl_status (*dl_plugin_init_fn)(const dl_host *host);

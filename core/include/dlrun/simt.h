@@ -31,7 +31,7 @@
 #define DL_FAULT_INDEX 1 /* an index out of range */
 #define DL_FAULT_LABEL 2 /* a class label out of range */
 
-#ifdef __OPENCL_VERSION__
+#if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
 
 #pragma OPENCL FP_CONTRACT OFF
 #ifdef cl_khr_fp64

@@ -76,15 +76,14 @@ dl_status compose_matmul(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* Row by column, one inner element after another: for dtypes whose products a backend's gemm refuses, integers above all. */
+/* Integers, which a backend's gemm may refuse: columns times rows, one inner element after another. */
 dl_status compose_gemm(dl_graph *g, const dl_frame *f) {
     const dl_tensor *a = f->in[0], *out = f->out[0];
-    const dl_dtype type = wide_type(out->type);
-    dl_value x = e_cast(g, dl_graph_in(g, 0), type), y = e_cast(g, dl_graph_in(g, 1), type);
-    dl_value sum = e_zeros(g, type, 3, out->shape);
+    if (is_floating(a->type)) return DL_UNSUPPORTED;
+    dl_value x = dl_graph_in(g, 0), y = dl_graph_in(g, 1), sum = e_zeros(g, out->type, 3, out->shape);
     for (int64_t k = 0; k < a->shape[2]; k++)
         into3(g, sum, "addcmul", sum, e_slice(g, x, 2, k, 1), e_slice(g, y, 1, k, 1), NO_ATTRS);
-    dl_graph_returns(g, 0, e_cast(g, sum, out->type));
+    dl_graph_returns(g, 0, sum);
     return dl_graph_status(g);
 }
 

@@ -1,7 +1,7 @@
 /* test_compose_values.c - compositions from primitive ops against the CPU's kernels where rows of random numbers do not go:
  * NaN, infinities and ties; refusals; optimizer steps from the first on; capture. */
+#include "core/graph_run.h"
 #include "core/op.h"
-#include "core/storage.h"
 #include "engine_support.h"
 
 static const dl_dtype floating[] = {DL_F64, DL_F32, DL_F16};
@@ -52,7 +52,10 @@ static void check(const call *c, double tolerance) {
 
 static void refused(const call *c, const char *words) {
     dl_tensor results[DL_MAX_OUTS] = {0};
+    char named[64];
+    snprintf(named, sizeof named, "%s: ", c->op);
     assert_fails(run(c, 1, results), DL_INVALID, words);
+    assert_non_null(strstr(dl_last_error(), named));
     for (int32_t k = 0; k < c->n_out; k++) assert_null(results[k].storage);
 }
 
@@ -132,9 +135,9 @@ static void replaced_and_masked(void **state) {
 static void scans_of_any_length(void **state) {
     (void)state;
     const dl_attr dim[] = {INT(0)};
-    for (int64_t n = 1; n < 70; n += n < 20 ? 1 : 7) {
+    for (int64_t n = 1; n < 2200; n = n < 20 || n % 32 > 29 || n % 32 < 3 ? n + 1 : n * 5 / 4) {
         dl_tensor x = {0};
-        double values[70];
+        double values[2750];
         char shape[8];
         for (int64_t k = 0; k < n; k++) values[k] = (double)(k * 7 % 5) - 1.5;
         snprintf(shape, sizeof shape, "%d", (int)n);
@@ -151,7 +154,7 @@ static void scans_of_any_length(void **state) {
 
 static void bad_indices(void **state) {
     (void)state;
-    dl_tensor x = {0}, index = {0}, label = {0}, fraction = {0}, scores = {0}, mask = {0}, two = {0};
+    dl_tensor x = {0}, index = {0}, label = {0}, fraction = {0}, scores = {0}, mask = {0}, two = {0}, rows = {0};
     const dl_attr dim[] = {INT(0)}, classes[] = {INT(3)};
     et_random(&x, DL_F32, "4", 1);
     et_random(&two, DL_F32, "2", 1);
@@ -168,7 +171,10 @@ static void bad_indices(void **state) {
     refused(&(call){"nll_loss", {&scores, &label, NULL}, 3, 2, NULL, 0}, "index 3");
     refused(&(call){"nll_loss", {&scores, &fraction, NULL}, 3, 2, NULL, 0}, "index 3"); /* as many as there are classes */
     refused(&(call){"masked_scatter", {&x, &mask, &two}, 3, 1, NULL, 0}, "index 2");
-    et_clear(&x, &index, &label, &fraction, &scores, &mask, &two);
+    et_random(&rows, DL_F32, "4,3", 1);
+    refused(&(call){"index_select", {&rows, &index}, 2, 1, dim, 1},
+            "index 4 at position 1"); /* of the index, not of all elements */
+    et_clear(&x, &index, &label, &fraction, &scores, &mask, &two, &rows);
 }
 
 static void sizes_that_depend_on_data(void **state) {
@@ -281,6 +287,31 @@ static void captured_steps(void **state) {
     et_clear(&p[0], &p[1], &step[0], &step[1], &x);
 }
 
+/* ---- products of integers ----------------------------------------------------------------------------------------------- */
+
+/* The CPU's gemm takes integers, so gemm's own composition is called by hand. */
+static void integer_products(void **state) {
+    (void)state;
+    const dl_dtype types[] = {DL_I64, DL_I32, DL_I16, DL_I8, DL_U8};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        dl_tensor a = {0}, b = {0}, expected = {0}, got = {0}, *out = &expected;
+        dl_graph g;
+        double values[30];
+        for (int k = 0; k < 30; k++) values[k] = types[t] == DL_U8 ? k * 9 : k * 8 - 120;
+        et_make(&a, types[t], "2,3,5", values);
+        et_make(&b, types[t], "2,5,3", values);
+        et_call("gemm", &expected, IN(&a, &b), NONE);
+        dl_frame frame = {.size = sizeof frame, .n_in = 2, .n_out = 1, .in = (const dl_tensor *[]){&a, &b}, .out = &out};
+        assert_ok(dl_graph_open(&g, &frame, NULL, NULL));
+        g.op = dl_op_named("gemm");
+        assert_ok(g.op->def.compose(&g, &frame));
+        assert_ok(dl_graph_take(&g, 0, &got));
+        dl_graph_close(&g);
+        et_same_bits(&got, &expected);
+        et_clear(&a, &b, &expected, &got);
+    }
+}
+
 /* ---- the switch --------------------------------------------------------------------------------------------------------- */
 
 static void switch_of_the_thread(void **state) {
@@ -297,9 +328,9 @@ static void switch_of_the_thread(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(special_values), cmocka_unit_test(replaced_and_masked),  cmocka_unit_test(scans_of_any_length),
-        cmocka_unit_test(bad_indices),    cmocka_unit_test(optimizer_steps),      cmocka_unit_test(sizes_that_depend_on_data),
-        cmocka_unit_test(captured_steps), cmocka_unit_test(switch_of_the_thread),
+        cmocka_unit_test(special_values), cmocka_unit_test(replaced_and_masked), cmocka_unit_test(scans_of_any_length),
+        cmocka_unit_test(bad_indices),    cmocka_unit_test(optimizer_steps),     cmocka_unit_test(sizes_that_depend_on_data),
+        cmocka_unit_test(captured_steps), cmocka_unit_test(integer_products),    cmocka_unit_test(switch_of_the_thread),
     };
     return cmocka_run_group_tests(tests, et_start, NULL);
 }

@@ -202,7 +202,8 @@ typedef struct dl_op_def {
     const char *grads; /* pointwise: NULL = derived from expr; "" = not differentiable; else "x: g*…; y: …" with g and out */
     /* Sets shape and type of every out (dl_host.set_out), no data access. NULL for pointwise. */
     dl_status (*infer)(dl_frame *);
-    /* The same op in lower ops: emits calls, then host->returns(graph, output number, value). NULL: none. */
+    /* The same op in lower ops: emits calls, then host->returns(graph, output number, value). DL_UNSUPPORTED, before anything
+     * is emitted, for calls that it does not cover. NULL: none. */
     dl_status (*compose)(dl_graph *, const dl_frame *);
     /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: not differentiable.
      */

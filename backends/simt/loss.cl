@@ -46,20 +46,18 @@ KERNEL void loss_samples(GLOBAL T *scores, i64 scores_at, GLOBAL T1 *target, i64
     i64 label = -1;
     if (sample < s.samples && !s.probabilities)
         label = label_of(target, target_at + sample * s.target_step, s.classes, s.ignore, fault + fault_at);
-    A loss = 0;
-    if (logits) {
-        A most = -(A)INF_F32, sum = 0;
-        for (i64 c = item; c < classes; c += t.size) {
-            const A v = LOAD(scores, from + c * s.scores_class);
-            most = JOIN_MAX(most, v);
-        }
-        TEAM_JOIN(t, room, most, JOIN_MAX);
-        for (i64 c = item; c < classes; c += t.size) sum += exp(LOAD(scores, from + c * s.scores_class) - most);
-        TEAM_JOIN(t, room, sum, JOIN_SUM);
-        sum = log(sum);
-        for (i64 c = item; c < classes; c += t.size)
-            STORE(logp, to + c * s.out_class, LOAD(scores, from + c * s.scores_class) - most - sum);
+    const i64 given = logits ? classes : 0; /* barriers stand outside conditions, which some compilers need */
+    A loss = 0, most = -(A)INF_F32, sum = 0;
+    for (i64 c = item; c < given; c += t.size) {
+        const A v = LOAD(scores, from + c * s.scores_class);
+        most = JOIN_MAX(most, v);
     }
+    TEAM_JOIN(t, room, most, JOIN_MAX);
+    for (i64 c = item; c < given; c += t.size) sum += exp(LOAD(scores, from + c * s.scores_class) - most);
+    TEAM_JOIN(t, room, sum, JOIN_SUM);
+    sum = log(sum);
+    for (i64 c = item; c < given; c += t.size)
+        STORE(logp, to + c * s.out_class, LOAD(scores, from + c * s.scores_class) - most - sum);
     const i32 counts = s.probabilities || label >= 0;
     if (counts && (s.probabilities || smoothing > 0)) {
         for (i64 c = item; c < classes; c += t.size)

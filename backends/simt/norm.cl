@@ -22,36 +22,33 @@ KERNEL void norm(GLOBAL T *x, i64 x_at, GLOBAL T *weight, i64 weight_at, GLOBAL 
     const i64 count = active ? within.count : 0, weights = row % o.weight_rows;
     i64 start[4], at[4];
     loop_at(&rows, active ? row : 0, 4, start);
-    A m = 0, v = 0;
-    if (o.fixed) {
-        if (active) {
-            m = (A)LOAD2(running_mean, running_mean_at + row * o.mean_step);
-            v = (A)LOAD3(running_var, running_var_at + row * o.var_step);
-        }
-    } else {
-        A sum = 0, squares = 0;
-        for (i64 i = item; !o.rms && i < count; i += t.size) {
-            loop_at(&within, i, 1, at);
-            sum += LOAD(x, x_at + start[0] + at[0]);
-        }
-        TEAM_JOIN(t, room, sum, JOIN_SUM);
-        if (!o.rms) m = sum / (A)within.count;
-        sum = 0;
-        for (i64 i = item; i < count; i += t.size) {
-            loop_at(&within, i, 1, at);
-            const A d = LOAD(x, x_at + start[0] + at[0]) - m;
-            sum += d;
-            squares += d * d;
-        }
-        TEAM_JOIN(t, room, sum, JOIN_SUM);
-        TEAM_JOIN(t, room, squares, JOIN_SUM);
-        v = squares / (A)within.count;
-        if (!o.rms) { /* what rounding has left of the sum of deviations belongs to the mean */
-            const A off = sum / (A)within.count;
-            m += off;
-            v -= off * off;
-            if (v < 0) v = 0;
-        }
+    const i64 own = o.fixed ? 0 : count; /* barriers stand outside conditions, which some compilers need */
+    A m = 0, v = 0, sum = 0, squares = 0;
+    for (i64 i = item; !o.rms && i < own; i += t.size) {
+        loop_at(&within, i, 1, at);
+        sum += LOAD(x, x_at + start[0] + at[0]);
+    }
+    TEAM_JOIN(t, room, sum, JOIN_SUM);
+    if (!o.rms) m = sum / (A)within.count;
+    sum = 0;
+    for (i64 i = item; i < own; i += t.size) {
+        loop_at(&within, i, 1, at);
+        const A d = LOAD(x, x_at + start[0] + at[0]) - m;
+        sum += d;
+        squares += d * d;
+    }
+    TEAM_JOIN(t, room, sum, JOIN_SUM);
+    TEAM_JOIN(t, room, squares, JOIN_SUM);
+    v = squares / (A)within.count;
+    if (!o.rms) { /* what rounding has left of the sum of deviations belongs to the mean */
+        const A off = sum / (A)within.count;
+        m += off;
+        v -= off * off;
+        if (v < 0) v = 0;
+    }
+    if (o.fixed && active) {
+        m = (A)LOAD2(running_mean, running_mean_at + row * o.mean_step);
+        v = (A)LOAD3(running_var, running_var_at + row * o.var_step);
     }
     const A rstd = 1 / sqrt(v + eps);
     for (i64 i = item; i < count; i += t.size) {
@@ -98,13 +95,13 @@ KERNEL void norm_backward(GLOBAL T *grad, i64 grad_at, GLOBAL T *x, i64 x_at, GL
     }
     TEAM_JOIN(t, room, of_g, JOIN_SUM);
     TEAM_JOIN(t, room, of_gx, JOIN_SUM);
-    const A n = (A)within.count, constant = o.fixed || o.rms ? 0 : rstd * of_g / n;
+    const A n = (A)within.count, shift = o.fixed || o.rms ? 0 : rstd * of_g / n;
     const A slope = o.fixed ? 0 : rstd * rstd * rstd * of_gx / n;
     for (i64 i = item; i < count; i += t.size) {
         loop_at(&within, i, 4, at);
         A g = LOAD(grad, grad_at + start[1] + at[1]);
         if (o.weighted) g *= LOAD(weight, weights + at[3]);
-        STORE(out, out_at + start[2] + at[2], g * rstd - constant - (LOAD(x, x_at + start[0] + at[0]) - m) * slope);
+        STORE(out, out_at + start[2] + at[2], g * rstd - shift - (LOAD(x, x_at + start[0] + at[0]) - m) * slope);
     }
 }
 

@@ -40,9 +40,10 @@ void cells_make(dl_tensor *t, dl_dtype type, int32_t ndim, const int64_t *shape,
 
 void cells_random(dl_tensor *t, dl_dtype type, int32_t ndim, const int64_t *shape, uint64_t *random) {
     const int floating = type <= DL_BF16;
+    uint64_t own = 1, *const values = random ? random : &own;
     cells_make(t, type, ndim, shape, random);
     for (int64_t i = 0; i < dl_tensor_count(t); i++) {
-        const double whole = (double)cells_below(random, 33) - 16;
+        const double whole = (double)cells_below(values, 33) - 16;
         cells_set(t, i,
                   floating          ? whole / 4
                   : type == DL_BOOL ? whole > 0

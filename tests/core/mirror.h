@@ -15,8 +15,9 @@ dl_device *mirror_device(void);
 int mirror_start(void **state); /* a cmocka group setup: dl_init */
 
 /* Calls `op` on the CPU into out, then on the device with copies of in and out, and compares: every element within
- * units * (half a unit in the last place of the dtype) * (1 + |expected|), bytes beside the elements untouched. in[k] may be
- * NULL. units 0: the same values. */
+ * units * (half a unit in the last place of the dtype) * (1 + |expected|), bytes beside the elements untouched. Inputs are
+ * compared too, since some ops write them. Both calls have the same random numbers. in[k] may be NULL. units 0: the same
+ * values. */
 void mirror_call(const char *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *out, int32_t n_out, const dl_attr *attr,
                  int32_t n_attr, double units);
 #endif

@@ -63,7 +63,8 @@ DL_API const char *dl_backend_name(int32_t k);
 DL_API dl_status dl_backend_devices(const char *backend, int32_t *n);
 DL_API dl_status dl_backend_device(const char *backend, int32_t index, dl_device_facts *out);
 
-/* Opens (once) and returns a device: "cpu", "cuda:1". The pointer stays valid for the process's life. */
+/* Opens (once) and returns a device: "cpu", "cuda:1", or by a part of its name or details in any case: "opencl:pocl". The
+ * pointer stays valid for the process's life. */
 DL_API dl_status dl_device_open(const char *spec, dl_device **out);
 DL_API const char *dl_device_name(const dl_device *); /* "cpu" for index 0, "cuda:1" */
 DL_API dl_device *dl_device_of(const dl_tensor *);    /* NULL for an empty descriptor */

@@ -89,11 +89,15 @@ static dl_value update2(dl_graph *g, const dl_frame *f, uint32_t at, const char 
     return update(g, f, at, op, (dl_value[]){a, b}, 2, attr, n);
 }
 
-/* Counts the step up and gives it, 0-dim. */
-static dl_value counted(dl_graph *g, const dl_frame *f) {
-    dl_value step = dl_graph_in(g, f->n_in - 1);
-    into1(g, step, "add_scalar", step, ATTRS(DL_INT(1)));
-    return e_reshape(g, step, 0, NULL);
+/* The number of this step, 0-dim. The counter itself is written last, so that it tells whether a step was completed. */
+static dl_value step_number(dl_graph *g, const dl_frame *f) {
+    return e_reshape(g, emit1(g, "add_scalar", dl_graph_in(g, f->n_in - 1), ATTRS(DL_INT(1))), 0, NULL);
+}
+
+static dl_status count_step(dl_graph *g, const dl_frame *f) {
+    dl_value counter = dl_graph_in(g, f->n_in - 1);
+    into1(g, counter, "add_scalar", counter, ATTRS(DL_INT(1)));
+    return dl_graph_status(g);
 }
 
 static dl_value plus_scaled(dl_graph *g, dl_value a, dl_value b, double by) {
@@ -103,7 +107,7 @@ static dl_value plus_scaled(dl_graph *g, dl_value a, dl_value b, double by) {
 dl_status compose_sgd(dl_graph *g, const dl_frame *f) {
     const uint32_t n = (f->n_in - 1) / 3;
     const double rate = attr_float(f, 0), mu = attr_float(f, 1), fresh = 1 - attr_float(f, 2), decay = attr_float(f, 3);
-    dl_value first = emit1(g, "eq_scalar", counted(g, f), ATTRS(DL_INT(1)));
+    dl_value first = emit1(g, "eq_scalar", step_number(g, f), ATTRS(DL_INT(1)));
     for (uint32_t k = 0; k < n; k++) {
         dl_value p = wide(g, f, k), d = plus_scaled(g, wide(g, f, n + k), p, decay), towards = d;
         if (mu != 0) {
@@ -113,7 +117,7 @@ dl_status compose_sgd(dl_graph *g, const dl_frame *f) {
         }
         update2(g, f, k, "add", p, towards, ATTRS(DL_FLOAT(-rate)));
     }
-    return dl_graph_status(g);
+    return count_step(g, f);
 }
 
 /* State `at` moved to keep * v + (1 - keep) * d^2. */
@@ -143,7 +147,7 @@ dl_status compose_adam(dl_graph *g, const dl_frame *f) {
     const uint32_t n = (f->n_in - 1) / 4;
     const double beta1 = attr_float(f, 1), decay = attr_float(f, 4);
     const int decoupled = attr_int(f, 5) != 0;
-    dl_value step = counted(g, f);
+    dl_value step = step_number(g, f);
     adam_step s = {.type = -1};
     for (uint32_t k = 0; k < n; k++) {
         const dl_dtype type = wide_type(f->in[k]->type);
@@ -158,13 +162,12 @@ dl_status compose_adam(dl_graph *g, const dl_frame *f) {
         dl_value below = emit1(g, "add_scalar", e_div(g, root, s.scale), ATTRS(DL_FLOAT(attr_float(f, 3))));
         update2(g, f, k, "sub", p, e_div(g, e_mul(g, m, s.rate), below), NO_ATTRS);
     }
-    return dl_graph_status(g);
+    return count_step(g, f);
 }
 
 dl_status compose_rmsprop(dl_graph *g, const dl_frame *f) {
     const uint32_t n = (f->n_in - 1) / 4;
     const double rate = attr_float(f, 0), decay = attr_float(f, 3), mu = attr_float(f, 4);
-    counted(g, f);
     for (uint32_t k = 0; k < n; k++) {
         dl_value p = wide(g, f, k), d = plus_scaled(g, wide(g, f, n + k), p, decay);
         dl_value root = emit1(g, "sqrt", mean_square(g, f, 2 * n + k, d, attr_float(f, 1)), NO_ATTRS);
@@ -172,5 +175,5 @@ dl_status compose_rmsprop(dl_graph *g, const dl_frame *f) {
         if (mu != 0) towards = update2(g, f, 3 * n + k, "add", towards, wide(g, f, 3 * n + k), ATTRS(DL_FLOAT(mu)));
         update2(g, f, k, "add", p, towards, ATTRS(DL_FLOAT(-rate)));
     }
-    return dl_graph_status(g);
+    return count_step(g, f);
 }

@@ -166,6 +166,7 @@ static dl_status run_composed(dl_call_context *c) {
         c->frame.user = c->op->def.user;
         status = c->op->def.compose(&graph, &c->frame);
         if (status == DL_OK) status = dl_graph_status(&graph);
+        if (status == DL_INVALID) (void)dl_fail_context(status, "%s", c->op->name); /* bad data that an inner op has found */
         for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
             dl_tensor result = {0};
             if (c->op->def.flags & DL_OP_SYNC && (status = dl_sized_by_data(c->out[k])) != DL_OK) break;

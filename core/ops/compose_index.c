@@ -17,32 +17,44 @@ static dl_value scattered(dl_graph *g, dl_value to, int32_t dim, dl_value index,
     return emit3(g, "scatter_add", to, index, src, ATTRS(DL_INT(dim)));
 }
 
-/* The dim attribute in place 0, and a vector of indices along it expanded to `shape`, as gather and scatter_add want it. */
-static dl_value slice_index(dl_graph *g, const dl_frame *f, int32_t *dim, int32_t ndim, const int64_t *shape) {
+/* Refuses a vector of indices beyond `size`, naming the place in it: a gather of nothing, since those of whole slices count the
+ * places of all their elements. */
+static void check_vector(dl_graph *g, dl_value vector, int64_t size) {
+    const int64_t one = 1;
+    dl_value nothing = e_expand(g, zeros_of(g, DL_U8, 1, &one), 1, &size);
+    (void)emit2(g, "gather", nothing, vector, ATTRS(DL_INT(0)));
+}
+
+/* The dim attribute in place 0, and a vector of indices along it expanded to `shape`, as gather and scatter_add want it
+ * for an `indexed` tensor. */
+static dl_value slice_index(dl_graph *g, const dl_frame *f, const dl_tensor *indexed, int32_t *dim, int32_t ndim,
+                            const int64_t *shape) {
     *dim = 0;
     dl_graph_fail(g, rule_dim(attr_int(f, 0), f->in[0]->ndim, dim));
-    return e_expand(g, e_along(g, e_flat(g, dl_graph_in(g, 1)), ndim ? *dim : -1, ndim), ndim, shape);
+    dl_value vector = e_flat(g, dl_graph_in(g, 1));
+    check_vector(g, vector, indexed->ndim ? indexed->shape[*dim] : 1);
+    return e_expand(g, e_along(g, vector, ndim ? *dim : -1, ndim), ndim, shape);
 }
 
 /* ---- index_select and what adds ----------------------------------------------------------------------------------------- */
 
 dl_status compose_index_select(dl_graph *g, const dl_frame *f) {
     int32_t dim;
-    dl_value index = slice_index(g, f, &dim, f->out[0]->ndim, f->out[0]->shape);
+    dl_value index = slice_index(g, f, f->in[0], &dim, f->out[0]->ndim, f->out[0]->shape);
     return returned(g, emit2(g, "gather", dl_graph_in(g, 0), index, ATTRS(DL_INT(dim))));
 }
 
 dl_status compose_index_select_backward(dl_graph *g, const dl_frame *f) {
     const dl_tensor *grad = f->in[0], *out = f->out[0];
     int32_t dim;
-    dl_value index = slice_index(g, f, &dim, grad->ndim, grad->shape);
+    dl_value index = slice_index(g, f, out, &dim, grad->ndim, grad->shape);
     return returned(g, scattered(g, zeros_of(g, out->type, out->ndim, out->shape), dim, index, dl_graph_in(g, 0)));
 }
 
 dl_status compose_index_add(dl_graph *g, const dl_frame *f) {
     const dl_tensor *src = f->in[2];
     int32_t dim;
-    dl_value index = slice_index(g, f, &dim, src->ndim, src->shape);
+    dl_value index = slice_index(g, f, f->in[0], &dim, src->ndim, src->shape);
     return returned(g, scattered(g, dl_graph_in(g, 0), dim, index, dl_graph_in(g, 2)));
 }
 
@@ -98,7 +110,7 @@ dl_status compose_scatter(dl_graph *g, const dl_frame *f) {
 dl_status compose_index_copy(dl_graph *g, const dl_frame *f) {
     const dl_tensor *x = f->in[0], *src = f->in[2];
     int32_t dim;
-    dl_value index = slice_index(g, f, &dim, src->ndim, src->shape), vector = e_flat(g, dl_graph_in(g, 1));
+    dl_value index = slice_index(g, f, f->in[0], &dim, src->ndim, src->shape), vector = e_flat(g, dl_graph_in(g, 1));
     const int64_t places = x->ndim ? x->shape[dim] : 1;
     const int32_t along = x->ndim ? dim : -1;
     dl_value stay = e_along(g, last_ones(g, vector, 0, 1, &places), along, x->ndim);

@@ -70,28 +70,34 @@ dl_status infer_rmsprop(dl_frame *f) {
 
 /* ---- compositions: one parameter after another, in the formulas' order of operations ------------------------------------ */
 
-/* Tensor k of list l, in the dtype that is computed in; DL_NO_VALUE where it is absent. */
-typedef struct parameter {
-    dl_value p, grad, state[2];
-} parameter;
-
+/* Input `at` in the dtype that is computed in, float32 for halves; DL_NO_VALUE where it is absent. */
 static dl_value wide(dl_graph *g, const dl_frame *f, uint32_t at) {
     return f->in[at] ? e_cast(g, dl_graph_in(g, at), wide_type(f->in[at]->type)) : DL_NO_VALUE;
 }
 
-static parameter parameter_of(dl_graph *g, const dl_frame *f, uint32_t n, uint32_t lists, uint32_t k) {
-    parameter a = {wide(g, f, k), wide(g, f, n + k), {wide(g, f, 2 * n + k), lists == 4 ? wide(g, f, 3 * n + k) : DL_NO_VALUE}};
-    return a;
+/* Writes an op's result into input `at` and gives it as computed: of a half, before it is rounded. */
+static dl_value update(dl_graph *g, const dl_frame *f, uint32_t at, const char *op, const dl_value *in, uint32_t n_in,
+                       const dl_attr *attr, uint32_t n) {
+    if (wide_type(f->in[at]->type) == f->in[at]->type) return dl_emit_into(g, dl_graph_in(g, at), op, in, n_in, attr, n);
+    dl_value y = dl_emit(g, op, in, n_in, attr, n);
+    into1(g, dl_graph_in(g, at), "copy", y, NO_ATTRS);
+    return y;
 }
 
-/* Writes input `at`, through a conversion where it is a half. */
-static dl_value write_back(dl_graph *g, uint32_t at, dl_value y) { return into1(g, dl_graph_in(g, at), "copy", y, NO_ATTRS); }
+static dl_value update2(dl_graph *g, const dl_frame *f, uint32_t at, const char *op, dl_value a, dl_value b,
+                        const dl_attr *attr, uint32_t n) {
+    return update(g, f, at, op, (dl_value[]){a, b}, 2, attr, n);
+}
 
-/* Counts the step up and gives it, 0-dim. */
-static dl_value counted(dl_graph *g, const dl_frame *f) {
-    dl_value step = dl_graph_in(g, f->n_in - 1);
-    into1(g, step, "add_scalar", step, ATTRS(DL_INT(1)));
-    return e_reshape(g, step, 0, NULL);
+/* The number of this step, 0-dim. The counter itself is written last, so that it tells whether a step was completed. */
+static dl_value step_number(dl_graph *g, const dl_frame *f) {
+    return e_reshape(g, emit1(g, "add_scalar", dl_graph_in(g, f->n_in - 1), ATTRS(DL_INT(1))), 0, NULL);
+}
+
+static dl_status count_step(dl_graph *g, const dl_frame *f) {
+    dl_value counter = dl_graph_in(g, f->n_in - 1);
+    into1(g, counter, "add_scalar", counter, ATTRS(DL_INT(1)));
+    return dl_graph_status(g);
 }
 
 static dl_value plus_scaled(dl_graph *g, dl_value a, dl_value b, double by) {
@@ -101,18 +107,23 @@ static dl_value plus_scaled(dl_graph *g, dl_value a, dl_value b, double by) {
 dl_status compose_sgd(dl_graph *g, const dl_frame *f) {
     const uint32_t n = (f->n_in - 1) / 3;
     const double rate = attr_float(f, 0), mu = attr_float(f, 1), fresh = 1 - attr_float(f, 2), decay = attr_float(f, 3);
-    dl_value first = emit1(g, "eq_scalar", counted(g, f), ATTRS(DL_INT(1)));
+    dl_value first = emit1(g, "eq_scalar", step_number(g, f), ATTRS(DL_INT(1)));
     for (uint32_t k = 0; k < n; k++) {
-        parameter a = parameter_of(g, f, n, 3, k);
-        dl_value d = plus_scaled(g, a.grad, a.p, decay), towards = d;
+        dl_value p = wide(g, f, k), d = plus_scaled(g, wide(g, f, n + k), p, decay), towards = d;
         if (mu != 0) {
-            dl_value moved = plus_scaled(g, e_scale(g, a.state[0], mu), d, fresh), buffer = e_where(g, first, d, moved);
-            write_back(g, 2 * n + k, buffer);
+            dl_value moved = plus_scaled(g, e_scale(g, wide(g, f, 2 * n + k), mu), d, fresh);
+            dl_value buffer = update(g, f, 2 * n + k, "where", (dl_value[]){first, d, moved}, 3, NO_ATTRS);
             towards = attr_int(f, 4) ? plus_scaled(g, d, buffer, mu) : buffer;
         }
-        write_back(g, k, plus_scaled(g, a.p, towards, -rate));
+        update2(g, f, k, "add", p, towards, ATTRS(DL_FLOAT(-rate)));
     }
-    return dl_graph_status(g);
+    return count_step(g, f);
+}
+
+/* State `at` moved to keep * v + (1 - keep) * d^2. */
+static dl_value mean_square(dl_graph *g, const dl_frame *f, uint32_t at, dl_value d, double keep) {
+    dl_value in[] = {e_scale(g, wide(g, f, at), keep), d, d};
+    return update(g, f, at, "addcmul", in, 3, ATTRS(DL_FLOAT(1 - keep)));
 }
 
 /* 1 - beta^step, without cancellation where beta is near 1. */
@@ -121,48 +132,48 @@ static dl_value bias(dl_graph *g, dl_value step, double beta, dl_dtype type) {
     return emit1(g, "neg", power, NO_ATTRS);
 }
 
-/* keep * v + (1 - keep) * d^2 */
-static dl_value mean_square(dl_graph *g, dl_value v, dl_value d, double keep) {
-    return emit3(g, "addcmul", e_scale(g, v, keep), d, d, ATTRS(DL_FLOAT(1 - keep)));
+/* What Adam's step number decides, for parameters of one dtype: 0-dim. */
+typedef struct adam_step {
+    dl_dtype type;
+    dl_value rate, scale; /* rate over the first moment's bias; root of the second one's */
+} adam_step;
+
+static adam_step adam_step_of(dl_graph *g, const dl_frame *f, dl_value step, dl_dtype type) {
+    dl_value rate = emit1(g, "rdiv_scalar", bias(g, step, attr_float(f, 1), type), ATTRS(DL_FLOAT(attr_float(f, 0))));
+    return (adam_step){type, rate, emit1(g, "sqrt", bias(g, step, attr_float(f, 2), type), NO_ATTRS)};
 }
 
 dl_status compose_adam(dl_graph *g, const dl_frame *f) {
     const uint32_t n = (f->n_in - 1) / 4;
-    const double rate = attr_float(f, 0), beta1 = attr_float(f, 1), beta2 = attr_float(f, 2), decay = attr_float(f, 4);
+    const double beta1 = attr_float(f, 1), decay = attr_float(f, 4);
     const int decoupled = attr_int(f, 5) != 0;
-    dl_value step = counted(g, f);
+    dl_value step = step_number(g, f);
+    adam_step s = {.type = -1};
     for (uint32_t k = 0; k < n; k++) {
         const dl_dtype type = wide_type(f->in[k]->type);
-        parameter a = parameter_of(g, f, n, 4, k);
-        dl_value by = emit1(g, "rdiv_scalar", bias(g, step, beta1, type), ATTRS(DL_FLOAT(rate)));
-        dl_value scale = emit1(g, "sqrt", bias(g, step, beta2, type), NO_ATTRS);
-        dl_value q = decoupled ? e_scale(g, a.p, 1 - rate * decay) : a.p,
-                 d = decoupled ? a.grad : plus_scaled(g, a.grad, q, decay);
-        dl_value m = emit2(g, "lerp", a.state[0], d, ATTRS(DL_FLOAT(1 - beta1))), v = mean_square(g, a.state[1], d, beta2);
-        write_back(g, 2 * n + k, m);
-        write_back(g, 3 * n + k, v);
-        dl_value root = e_div(g, emit1(g, "sqrt", v, NO_ATTRS), scale);
-        dl_value below = emit1(g, "add_scalar", root, ATTRS(DL_FLOAT(attr_float(f, 3))));
-        write_back(g, k, e_sub(g, q, e_div(g, e_mul(g, m, by), below)));
+        if (s.type != type) s = adam_step_of(g, f, step, type);
+        dl_value p = wide(g, f, k), d = wide(g, f, n + k);
+        if (decoupled)
+            p = e_scale(g, p, 1 - attr_float(f, 0) * decay);
+        else
+            d = plus_scaled(g, d, p, decay);
+        dl_value m = update2(g, f, 2 * n + k, "lerp", wide(g, f, 2 * n + k), d, ATTRS(DL_FLOAT(1 - beta1)));
+        dl_value root = emit1(g, "sqrt", mean_square(g, f, 3 * n + k, d, attr_float(f, 2)), NO_ATTRS);
+        dl_value below = emit1(g, "add_scalar", e_div(g, root, s.scale), ATTRS(DL_FLOAT(attr_float(f, 3))));
+        update2(g, f, k, "sub", p, e_div(g, e_mul(g, m, s.rate), below), NO_ATTRS);
     }
-    return dl_graph_status(g);
+    return count_step(g, f);
 }
 
 dl_status compose_rmsprop(dl_graph *g, const dl_frame *f) {
     const uint32_t n = (f->n_in - 1) / 4;
-    const double rate = attr_float(f, 0), alpha = attr_float(f, 1), decay = attr_float(f, 3), mu = attr_float(f, 4);
-    counted(g, f);
+    const double rate = attr_float(f, 0), decay = attr_float(f, 3), mu = attr_float(f, 4);
     for (uint32_t k = 0; k < n; k++) {
-        parameter a = parameter_of(g, f, n, 4, k);
-        dl_value d = plus_scaled(g, a.grad, a.p, decay), v = mean_square(g, a.state[0], d, alpha);
-        write_back(g, 2 * n + k, v);
-        dl_value root = emit1(g, "sqrt", v, NO_ATTRS);
+        dl_value p = wide(g, f, k), d = plus_scaled(g, wide(g, f, n + k), p, decay);
+        dl_value root = emit1(g, "sqrt", mean_square(g, f, 2 * n + k, d, attr_float(f, 1)), NO_ATTRS);
         dl_value towards = e_div(g, d, emit1(g, "add_scalar", root, ATTRS(DL_FLOAT(attr_float(f, 2)))));
-        if (mu != 0) {
-            towards = plus_scaled(g, towards, a.state[1], mu);
-            write_back(g, 3 * n + k, towards);
-        }
-        write_back(g, k, plus_scaled(g, a.p, towards, -rate));
+        if (mu != 0) towards = update2(g, f, 3 * n + k, "add", towards, wide(g, f, 3 * n + k), ATTRS(DL_FLOAT(mu)));
+        update2(g, f, k, "add", p, towards, ATTRS(DL_FLOAT(-rate)));
     }
-    return dl_graph_status(g);
+    return count_step(g, f);
 }

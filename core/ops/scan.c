@@ -12,9 +12,7 @@ dl_status infer_cumsum(dl_frame *f) {
 
 /* x's lines along dim with all before each element joined to it by a pointwise op that is associative, by the steps of Hillis
  * and Steele ("Data parallel algorithms", CACM 1986): after step k each has joined 2^k. */
-static dl_value running(dl_graph *g, dl_value x, int32_t dim, const char *op) {
-    const dl_tensor *t = dl_graph_tensor(g, x);
-    if (!t || t->ndim == 0 || count_of(t->ndim, t->shape) == 0) return x;
+static dl_value running_by_steps(dl_graph *g, dl_value x, const dl_tensor *t, int32_t dim, const char *op) {
     const int64_t n = t->shape[dim];
     dl_value spare[2] = {DL_NO_VALUE, DL_NO_VALUE}; /* two that take turns; x itself is only read */
     for (int64_t reach = 1, turn = 0; reach < n; reach *= 2, turn = !turn) {
@@ -26,6 +24,30 @@ static dl_value running(dl_graph *g, dl_value x, int32_t dim, const char *op) {
         x = y;
     }
     return x;
+}
+
+enum { PIECE = 32 };
+
+/* The same; long lines in pieces: each by itself, then their last elements, which the pieces behind join. */
+static dl_value running(dl_graph *g, dl_value x, int32_t dim, const char *op) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    if (!t || t->ndim == 0 || count_of(t->ndim, t->shape) == 0) return x;
+    const int64_t n = t->shape[dim], pieces = (n + PIECE - 1) / PIECE;
+    if (n <= 2 * PIECE || t->ndim == DL_MAX_DIMS) return running_by_steps(g, x, t, dim, op);
+    dl_shape padded = shape_of(t), cut = {.ndim = t->ndim + 1};
+    padded.size[dim] = pieces * PIECE; /* what lies behind the end joins nothing before it: any values */
+    for (int32_t d = 0; d < cut.ndim; d++) cut.size[d] = d == dim ? pieces : d == dim + 1 ? PIECE : t->shape[d - (d > dim)];
+    dl_value whole = dl_graph_empty(g, t->type, padded.ndim, padded.size);
+    into1(g, e_slice(g, whole, dim, 0, n), "copy", x, NO_ATTRS);
+    whole = e_reshape(g, whole, cut.ndim, cut.size);
+    t = dl_graph_tensor(g, whole);
+    if (!t) return DL_NO_VALUE;
+    dl_value y = running_by_steps(g, whole, t, dim + 1, op);
+    dl_value before = running(g, e_select(g, y, dim + 1, PIECE - 1), dim, op);
+    before = emit1(g, "unsqueeze", e_slice(g, before, dim, 0, pieces - 1), ATTRS(DL_INT(dim + 1)));
+    dl_value behind = e_slice(g, y, dim, 1, pieces - 1);
+    into2(g, behind, op, behind, before, NO_ATTRS);
+    return e_slice(g, e_reshape(g, y, padded.ndim, padded.size), dim, 0, n);
 }
 
 static dl_status returns_running(dl_graph *g, const dl_frame *f, const char *op) {

@@ -1,5 +1,6 @@
 /* emit.c - see emit.h. */
 #include "core/ops/emit.h"
+#include "core/layout.h"
 
 dl_value e_zeros(dl_graph *g, dl_dtype type, int32_t ndim, const int64_t *shape) {
     return emit0(g, "full", ATTRS(DL_INTS(shape, ndim), DL_INT(0), DL_INT(type)));
@@ -66,6 +67,43 @@ dl_value e_combine(dl_graph *g, dl_value x, uint32_t mask, int32_t opcode) {
     for (int32_t d = 0; d < t->ndim; d++) moved |= order[d] != d;
     if (moved) x = emit1(g, "permute", x, ATTRS(DL_INTS(order, n)));
     return emit1(g, "reduce", x, ATTRS(DL_INT(count), DL_INT(opcode)));
+}
+
+dl_value e_filled(dl_graph *g, dl_dtype type, int32_t ndim, const int64_t *shape, double x) {
+    dl_value v = dl_graph_empty(g, type, ndim, shape);
+    return into1(g, v, "fill", v, ATTRS(DL_FLOAT(x)));
+}
+
+dl_value e_range(dl_graph *g, dl_dtype type, int64_t n, double start, double step) {
+    dl_value v = dl_graph_empty(g, type, 1, &n);
+    return into1(g, v, "ramp", v, ATTRS(DL_FLOAT(start), DL_FLOAT(step)));
+}
+
+dl_value e_slice(dl_graph *g, dl_value x, int32_t dim, int64_t start, int64_t length) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    if (!t || t->shape[dim] == length) return x;
+    return emit1(g, "slice", x, ATTRS(DL_INT(dim), DL_INT(start), DL_INT(length)));
+}
+
+dl_value e_strided(dl_graph *g, dl_value x, int32_t ndim, const int64_t *shape, const int64_t *strides, int64_t offset) {
+    return emit1(g, "as_strided", x, ATTRS(DL_INTS(shape, ndim), DL_INTS(strides, ndim), DL_INT(offset)));
+}
+
+const dl_tensor *e_plain(dl_graph *g, dl_value x) {
+    const dl_tensor *t = dl_graph_tensor(g, x);
+    dl_status status = t ? dl_layout_plain(t) : DL_OK;
+    if (status == DL_OK) return t;
+    dl_graph_fail(g, status);
+    return NULL;
+}
+
+dl_value e_take(dl_graph *g, dl_value x, int32_t dim, dl_value index) {
+    const dl_tensor *t = dl_graph_tensor(g, x), *places = dl_graph_tensor(g, index);
+    if (!t || !places) return DL_NO_VALUE;
+    dl_shape s = shape_of(t);
+    s.size[dim] = places->shape[0];
+    index = e_expand(g, e_along(g, index, dim, t->ndim), s.ndim, s.size);
+    return emit2(g, "gather", x, index, ATTRS(DL_INT(dim)));
 }
 
 dl_value e_transpose(dl_graph *g, dl_value x) { return emit1(g, "transpose", x, ATTRS(DL_INT(-1), DL_INT(-2))); }

@@ -69,6 +69,9 @@ static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_
 
 /* start + k*step for k in 0..n-1, int64, along dimension dim of `ndim`, all others of size 1: broadcasts against a tensor. */
 dl_value e_ramp(dl_graph *, int64_t start, int64_t step, int64_t n, int32_t dim, int32_t ndim);
+/* start, start + step, ...: a vector of n numbers of any dtype. */
+dl_value e_range(dl_graph *, dl_dtype, int64_t n, double start, double step);
+dl_value e_filled(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape, double x);
 /* A scalar attribute for elements of a dtype: fractions below 1 are true as a bool. */
 dl_attr scalar_for(dl_dtype, dl_attr);
 
@@ -83,13 +86,21 @@ static inline dl_value e_sum_like(dl_graph *g, dl_value x, const dl_tensor *t) {
 
 /* Vector v along dimension dim of `ndim`, all others of size 1. */
 dl_value e_along(dl_graph *, dl_value v, int32_t dim, int32_t ndim);
-/* `length` slices along dim from `start`. */
-static inline dl_value e_slice(dl_graph *g, dl_value x, int32_t dim, int64_t start, int64_t length) {
-    return emit1(g, "slice", x, ATTRS(DL_INT(dim), DL_INT(start), DL_INT(length)));
-}
+dl_value e_slice(dl_graph *, dl_value x, int32_t dim, int64_t start, int64_t length); /* x itself if that is all of it */
 static inline dl_value e_select(dl_graph *g, dl_value x, int32_t dim, int64_t index) {
     return emit1(g, "select", x, ATTRS(DL_INT(dim), DL_INT(index)));
 }
+/* A view with strides of its own, made of those of the tensor that e_plain gives: views never see another layout. */
+dl_value e_strided(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape, const int64_t *strides, int64_t offset);
+const dl_tensor *e_plain(dl_graph *, dl_value x);
+static inline dl_value e_permute(dl_graph *g, dl_value x, int32_t ndim, const int64_t *dims) {
+    return emit1(g, "permute", x, ATTRS(DL_INTS(dims, ndim)));
+}
+/* Slices number index[k] of x along dim; index: a vector. */
+dl_value e_take(dl_graph *, dl_value x, int32_t dim, dl_value index);
+/* Into `to`, which this composition made, or a view of that. */
+static inline void e_copy_into(dl_graph *g, dl_value to, dl_value x) { into1(g, to, "copy", x, NO_ATTRS); }
+static inline void e_add_into(dl_graph *g, dl_value to, dl_value x) { into2(g, to, "add", to, x, NO_ATTRS); }
 /* x's elements as a vector. */
 dl_value e_flat(dl_graph *, dl_value x);
 dl_value e_transpose(dl_graph *, dl_value x); /* the last two dimensions */

@@ -241,7 +241,8 @@ enum {
 typedef struct dl_kernel {
     uint32_t size;
     int32_t priority;
-    const char *op;      /* name without arguments; "pointwise" serves every op that is an expression */
+    const char *op;      /* name without arguments; "pointwise" serves every op that is an expression, "*" every op (but views
+                          * and composites, which run no kernels) */
     const char *backend; /* name */
     /* DL_UNSUPPORTED (no message needed) or DL_OK and a filled plan. May allocate, compile, synchronise. NULL: always OK
      * with an empty per-type plan. */

@@ -1,5 +1,6 @@
--- layout.lua: the layout of the plugin ABI as lines of text, read off the headers by LuaJIT's own C parser, and its comparison with
--- a recorded one. A line is "name = facts": a struct's size, a field's offset, size and type, an enum value, a type's form.
+-- layout.lua: the layout of the plugin ABI as lines of text, read off the headers by LuaJIT's own C parser, and its comparison
+-- with a recorded one. A line is "name = facts": a struct's size, a field's offset, size and type, an enum's value, a type.
+local bit = require 'bit'
 local ffi = require 'ffi'
 
 local layout = {}

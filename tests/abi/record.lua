@@ -21,6 +21,6 @@ if exists then
 end
 
 file = assert(io.open(path, 'w'))
-file:write('# The layout of plugin.h on 64-bit machines: what plugins in the field were compiled with. Written by\n# make abi-record.\n',
+file:write('# Written by make abi-record: what plugins in the field were compiled with, on 64-bit machines.\n',
     table.concat(present, '\n'), '\n')
 file:close()

@@ -46,7 +46,7 @@ local function count(shape)
 end
 M.count = count
 
--- One word of a case's inputs: {shape, type (nil: the dtype in test), wide (no half), lo, hi, constant, transposed}.
+-- One word of a case's inputs: {shape, type (nil: the one in test), wide (no half), lo, hi, constant, transposed}.
 local function parseInput(word)
     if word == '-' then return false end
     local letter, rest = word:match '^(%a):(.*)$'

@@ -50,7 +50,8 @@ M.count = count
 local function parseInput(word)
     if word == '-' then return false end
     local letter, rest = word:match '^(%a):(.*)$'
-    local spec = {constant = letter == 'c', wide = letter == 'w', type = LETTERS[letter] and types.byName[LETTERS[letter]], shape = {}}
+    local fixed = LETTERS[letter] and types.byName[LETTERS[letter]]
+    local spec = {constant = letter == 'c', wide = letter == 'w', type = fixed, shape = {}}
     local sizes, lo, hi = (rest or word):match '^([^@]*)@?([^:]*):?(.*)$'
     sizes, spec.transposed = sizes:gsub('%^', '')
     spec.transposed = spec.transposed > 0

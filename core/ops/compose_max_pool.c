@@ -19,11 +19,9 @@ static dl_value flattened(dl_graph *g, int32_t spatial, const dl_value *coordina
     return place;
 }
 
-/* A vector of n numbers along dimension d of `spatial`. */
-static dl_value along(dl_graph *g, dl_value x, int64_t n, int32_t d, int32_t spatial) {
-    int64_t shape[DL_MAX_SPATIAL] = {1, 1, 1};
-    shape[d] = n;
-    return e_reshape(g, e_cast(g, x, DL_I32), spatial, shape);
+/* A vector of places along dimension d of `spatial`. */
+static dl_value along(dl_graph *g, dl_value x, int32_t d, int32_t spatial) {
+    return e_along(g, e_cast(g, x, DL_I32), d, spatial);
 }
 
 /* Places of the padded plane's elements; those of the padding mean nothing. */
@@ -31,7 +29,7 @@ static dl_value padded_places(dl_graph *g, const sliding_windows *w) {
     dl_value coordinates[DL_MAX_SPATIAL] = {0};
     for (int32_t d = 0; d < w->spatial; d++) {
         const sliding_axis *a = &w->axis[d];
-        coordinates[d] = along(g, e_numbers(g, DL_I32, a->padded, (double)-a->padding, 1), a->padded, d, w->spatial);
+        coordinates[d] = along(g, e_numbers(g, DL_I32, a->padded, (double)-a->padding, 1), d, w->spatial);
     }
     return flattened(g, w->spatial, coordinates, w->axis);
 }
@@ -47,7 +45,7 @@ static dl_value first_places(dl_graph *g, const sliding_windows *w) {
         missed = emit1(g, "idiv_scalar", missed, ATTRS(DL_INT(a->dilation)));
         missed = emit1(g, "maximum_scalar", missed, ATTRS(DL_INT(0)));
         missed = emit1(g, "mul_scalar", missed, ATTRS(DL_INT(a->dilation)));
-        coordinates[d] = along(g, e_add(g, start, missed), a->out, d, w->spatial);
+        coordinates[d] = along(g, e_add(g, start, missed), d, w->spatial);
     }
     return flattened(g, w->spatial, coordinates, w->axis);
 }
@@ -127,7 +125,7 @@ dl_status compose_adaptive_max_pool(dl_graph *g, const dl_frame *f) {
         if (n % size[d]) x = e_take(g, x, leading + d, places);
         if (n % size[d] == 0) places = e_numbers(g, DL_I32, n, 0, 1);
         w.axis[d] = gathered(n, size[d], a.longest);
-        coordinates[d] = along(g, places, size[d] * a.longest, d, w.spatial);
+        coordinates[d] = along(g, places, d, w.spatial);
     }
     return return_maxima(g, f, &w, x, flattened(g, w.spatial, coordinates, w.axis));
 }
@@ -151,7 +149,7 @@ static dl_value fractional_places(dl_graph *g, const dl_tensor *in, dl_value sta
     for (int32_t k = 0; k < in->ndim; k++) shape[k] = k < in->ndim - spatial ? in->shape[k] : 1;
     shape[in->ndim - spatial + d] = out * kernel;
     dl_value places = emit1(g, "unsqueeze", starts, ATTRS(DL_INT(-1)));
-    return e_reshape(g, e_add(g, places, e_numbers(g, DL_I64, kernel, 0, 1)), in->ndim, shape);
+    return e_reshape(g, e_add(g, places, e_ramp(g, 0, 1, kernel, 0, 1)), in->ndim, shape);
 }
 
 dl_status compose_fractional_max_pool(dl_graph *g, const dl_frame *f) {

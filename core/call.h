@@ -31,6 +31,8 @@ dl_status dl_pointwise_expand(dl_call_context *, const dl_tensor *const *in); /*
 
 dl_status dl_infer(dl_call_context *); /* the op's shape rule; its messages get the op's name in front. core/infer.c */
 
+dl_status dl_sized_by_data(const dl_tensor *out); /* refuses a given output of a DL_OP_SYNC op. core/infer.c */
+
 /* The door behind dl_call, with an epilogue program for kernels that take one; for a pointwise op, with the program of the op
  * and what follows it, of the same types. core/dispatch.c */
 dl_status dl_call_op(dl_op *, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,

@@ -217,33 +217,64 @@ static dl_status open_device(const dl_backend_entry *entry, int32_t index, dl_de
     return status;
 }
 
-/* "name" or "name:index". */
-static dl_status parse_spec(const char *spec, char name[32], int32_t *index) {
+/* What follows "backend:" in a spec: an index where it is digits alone, else a part of a device's name. */
+static int is_number(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
+
+/* Splits "backend", "backend:index" or "backend:words"; *device is what follows the colon, NULL where there is none. */
+static dl_status parse_spec(const char *spec, char name[32], const char **device) {
     const char *colon = strchr(spec, ':');
     size_t n = colon ? (size_t)(colon - spec) : strlen(spec);
-    char *end = NULL;
-    long value = 0;
-    int good = n > 0 && n < 32;
-    if (good && colon) {
-        value = strtol(colon + 1, &end, 10);
-        good = colon[1] >= '0' && colon[1] <= '9' && *end == 0 && value < INT32_MAX;
-    }
-    if (!good)
-        return dl_failf(DL_INVALID, "'%.64s' names no device; expected a backend and an optional number, such as cpu or cuda:1",
+    if (n == 0 || n > 31 || (colon && !colon[1]))
+        return dl_failf(DL_INVALID,
+                        "'%.64s' names no device; expected a backend and optionally a number or a part of the device's name, "
+                        "such as cpu, cuda:1 or opencl:pocl",
                         spec);
     memcpy(name, spec, n);
     name[n] = 0;
-    *index = (int32_t)value;
+    *device = colon ? colon + 1 : NULL;
+    return DL_OK;
+}
+
+/* The first device whose name or detail holds these words, in any case. */
+static dl_status find_named(const dl_backend_entry *entry, const char *words, int32_t *index) {
+    char list[1024] = "";
+    size_t used = 0;
+    int32_t n = 0;
+    DL_TRY(entry->api.count(&n));
+    for (int32_t k = 0; k < n; k++) {
+        dl_device_info info = {.size = sizeof info, .index = k};
+        DL_TRY(entry->api.info(k, &info));
+        info.name[sizeof info.name - 1] = info.detail[sizeof info.detail - 1] = 0;
+        if (strcasestr(info.name, words) || strcasestr(info.detail, words)) {
+            *index = k;
+            return DL_OK;
+        }
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s:%d %s (%s)", k ? "; " : "", entry->api.name, k,
+                                     info.name, info.detail);
+    }
+    return dl_failf(DL_INVALID, "backend '%s' has no device with '%.64s' in its name; there is: %s", entry->api.name, words,
+                    *list ? list : "none");
+}
+
+static dl_status find_index(const dl_backend_entry *entry, const char *device, int32_t *index) {
+    *index = 0;
+    if (!device) return DL_OK;
+    if (!is_number(device)) return find_named(entry, device, index);
+    const long value = strtol(device, NULL, 10); /* too large a number becomes LONG_MAX */
+    *index = value < INT32_MAX ? (int32_t)value : INT32_MAX;
     return DL_OK;
 }
 
 dl_status dl_device_open(const char *spec, dl_device **out) {
     char name[32];
+    const char *device = NULL;
     int32_t index = 0;
     const dl_backend_entry *entry;
     *out = NULL;
-    DL_TRY(parse_spec(spec, name, &index));
+    DL_TRY(parse_spec(spec, name, &device));
     DL_TRY(need_backend(name, &entry));
+    DL_TRY(find_index(entry, device, &index));
     return open_device(entry, index, out);
 }
 

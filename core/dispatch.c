@@ -155,18 +155,24 @@ static dl_status no_output(const dl_op *op, uint32_t k) {
     return dl_failf(DL_INTERNAL, "%s: its composition returned no output %u", op->name, k);
 }
 
-static dl_status run_composed(dl_call_context *c) {
+/* *covers: 0 where the composition itself refused the call (DL_UNSUPPORTED), not an op that it needs. */
+static dl_status run_composed(dl_call_context *c, int *covers) {
     dl_graph graph;
     dl_recording *recording = dl_recording_now();
     int32_t enabled = recording->enabled;
     recording->enabled = 0;
     dl_status status = dl_graph_open(&graph, &c->frame, NULL, NULL);
     if (status == DL_OK) {
+        graph.op = c->op;
         c->frame.user = c->op->def.user;
         status = c->op->def.compose(&graph, &c->frame);
+        *covers = !(status == DL_UNSUPPORTED && dl_graph_status(&graph) == DL_OK);
         if (status == DL_OK) status = dl_graph_status(&graph);
+        if (status == DL_INVALID) (void)dl_fail_context(status, "%s", c->op->name); /* bad data that an inner op has found */
         for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
             dl_tensor result = {0};
+            if (c->op->def.flags & DL_OP_SYNC && (status = dl_sized_by_data(c->out[k])) != DL_OK) break;
+            if (!((c->given | c->aside) >> k & 1) && dl_graph_hand_over(&graph, k, c->out[k])) continue;
             status = dl_graph_take(&graph, k, &result);
             if (status == DL_OK && !result.storage) status = no_output(c->op, k);
             if (status == DL_OK) status = dl_copy_into(c->out[k], &result);
@@ -186,10 +192,33 @@ static dl_status lacking(const dl_call_context *c) {
         c->op->name, c->frame.n_in && c->frame.in[0] ? dl_dtype_name(c->frame.in[0]->type) : dl_dtype_name(c->out[0]->type));
 }
 
+/* The composition, or, where an op that it needs is missing, the whole op on the CPU if that is allowed: one call, and the same
+ * draws. What writes its inputs is not begun twice: there the ops within fall back, each by itself. */
+static dl_status compose_or_fall_back(dl_call_context *c) {
+    const int whole = !(c->op->def.flags & DL_OP_MUTATES);
+    const uint64_t call = dl_random_call();
+    int covers = 1;
+    const int32_t before = whole ? dl_fallback_suspend() : 0;
+    dl_status status = run_composed(c, &covers);
+    if (whole) dl_fallback_resume(before);
+    if (status != DL_UNSUPPORTED) return status;
+    dl_set_random_call(call);
+    if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
+    return covers ? dl_fail_context(status, "%s", c->op->name) : lacking(c);
+}
+
+static _Thread_local int32_t primitives_only;
+
+int32_t dl_set_primitives_only(int32_t on) {
+    int32_t old = primitives_only;
+    primitives_only = on != 0;
+    return old;
+}
+
 /* The kernel, else the composition, else the CPU where that is allowed. */
 static dl_status compute(dl_call_context *c) {
-    dl_cached_plan *plan;
-    DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
+    dl_cached_plan *plan = NULL;
+    if (!primitives_only || c->op->primitive) DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
     if (plan) {
         if (c->op->def.flags & DL_OP_RANDOM) dl_random_bind(&c->frame);
         dl_status status = dl_plan_run(c->op, &c->frame, plan);
@@ -198,7 +227,7 @@ static dl_status compute(dl_call_context *c) {
         return status;
     }
     if (c->frame.epilogue) return DL_UNSUPPORTED; /* dl_call_fused then makes the calls one by one */
-    if (c->op->def.compose) return run_composed(c);
+    if (c->op->def.compose) return compose_or_fall_back(c);
     if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
     return lacking(c);
 }
@@ -364,6 +393,7 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     frame.stream = frame.device->stream;
     dl_graph graph;
     DL_TRY(dl_graph_open(&graph, &frame, NULL, NULL));
+    graph.op = op;
     dl_status status = op->def.compose(&graph, &frame);
     if (status == DL_OK) status = dl_graph_status(&graph);
     for (int32_t k = 0; k < n_out && status == DL_OK; k++) {

@@ -9,7 +9,17 @@ static _Atomic uint64_t call_count, byte_count;
 
 void dl_set_fallback(int32_t on) { allowed = on; }
 
-int32_t dl_fallback_allowed(const dl_device *device) { return allowed && !dl_on_host(device); }
+static _Thread_local int32_t suspended;
+
+int32_t dl_fallback_suspend(void) {
+    const int32_t before = suspended;
+    suspended = 1;
+    return before;
+}
+
+void dl_fallback_resume(int32_t before) { suspended = before; }
+
+int32_t dl_fallback_allowed(const dl_device *device) { return allowed && !suspended && !dl_on_host(device); }
 
 void dl_fallback_counts(uint64_t *calls, uint64_t *bytes) {
     *calls = call_count;

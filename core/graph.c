@@ -1,5 +1,6 @@
 /* graph.c - eager graphs: where compositions and gradients emit their calls. */
 #include "core/graph.h"
+#include "core/capture.h"
 #include "core/graph_run.h"
 #include "core/mem.h"
 #include "core/op.h"
@@ -58,6 +59,27 @@ dl_status dl_graph_take(dl_graph *g, uint32_t k, dl_tensor *out) {
     return v == DL_NO_VALUE || !g->values[v] ? DL_OK : dl_tensor_alias(out, g->values[v]);
 }
 
+/* Is t a storage of its own, plain, of out's shape and dtype? */
+static int replaces(const dl_tensor *t, const dl_tensor *out) {
+    const uint64_t bytes = (uint64_t)dl_tensor_count(t) * (uint64_t)dl_dtype_bytes(t->type);
+    if ((t->flags | out->flags) & (DL_TENSOR_CHANNELS_LAST | DL_TENSOR_BORROWED) || t->type != out->type) return 0;
+    if (t->ndim != out->ndim || memcmp(t->shape, out->shape, (size_t)t->ndim * sizeof *t->shape) != 0) return 0;
+    return t->byte_offset == 0 && dl_storage_bytes(t->storage) == bytes && dl_tensor_contiguous(t);
+}
+
+int dl_graph_hand_over(dl_graph *g, uint32_t k, dl_tensor *out) {
+    const dl_value v = g->returned[k];
+    int32_t held = 0;
+    if (v < 0 || !g->owned[v] || !out->storage || !replaces(g->values[v], out)) return 0;
+    const dl_storage *storage = g->values[v]->storage;
+    for (uint32_t j = 0; j < g->n_returned; j++)
+        if (j != k && g->returned[j] >= 0 && g->values[g->returned[j]]->storage == storage) return 0;
+    for (int32_t j = 0; j < g->n_values; j++) held += g->owned[j] && g->owned[j]->storage == storage;
+    if (dl_storage_references(storage) != held) return 0;
+    dl_tensor_clear(out);
+    return dl_tensor_alias(out, g->values[v]) == DL_OK;
+}
+
 dl_status dl_graph_status(const dl_graph *g) { return g->status; }
 
 void dl_graph_fail(dl_graph *g, dl_status status) {
@@ -111,7 +133,8 @@ void dl_graph_returns(dl_graph *g, uint32_t k, dl_value v) {
 }
 
 /* Where the graph's tensors lie; NULL if it has none. */
-static dl_device *device_of(const dl_graph *g) {
+static dl_device *device_for(const dl_graph *g) {
+    if (g->frame->device) return g->frame->device;
     for (int32_t k = 0; k < g->n_values; k++) {
         dl_device *device = g->values[k] ? dl_device_of(g->values[k]) : NULL;
         if (device) return device;
@@ -138,14 +161,15 @@ static dl_status new_value(dl_graph *g, dl_tensor **t) {
 dl_value dl_graph_empty(dl_graph *g, dl_dtype type, int32_t ndim, const int64_t *shape) {
     dl_tensor *t = NULL;
     if (g->status != DL_OK) return DL_NO_VALUE;
-    dl_device *device = g->frame->device ? g->frame->device : device_of(g);
+    dl_device *device = device_for(g);
     g->status = new_value(g, &t);
     if (g->status == DL_OK) g->status = dl_tensor_new(t, type, ndim, shape, device ? device : dl_default_device());
     return g->status == DL_OK ? g->n_values - 1 : DL_NO_VALUE;
 }
 
-/* Makes room for the outputs of a call and runs it. */
-static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in, const dl_attr *attr, uint32_t n_attr) {
+/* Makes room for the outputs of a call, unless its one output goes into `into`, and runs it. */
+static dl_status emit(dl_graph *g, dl_op *op, dl_tensor *into, const dl_value *in, uint32_t n_in, const dl_attr *attr,
+                      uint32_t n_attr) {
     const dl_tensor *few[DL_GRAPH_INLINE], **tensors = few;
     if (n_in > DL_GRAPH_INLINE && !(tensors = dl_mem(NULL, n_in * sizeof *tensors))) return no_memory();
     dl_status status = DL_OK;
@@ -155,24 +179,66 @@ static dl_status emit(dl_graph *g, dl_op *op, const dl_value *in, uint32_t n_in,
         else
             tensors[k] = in[k] < 0 ? NULL : g->values[in[k]];
     }
-    dl_tensor *outs[DL_MAX_OUTS] = {0};
-    for (int32_t k = 0; k < op->n_outs && status == DL_OK; k++) status = new_value(g, &outs[k]);
-    dl_device *device = op->n_tensors ? NULL : device_of(g); /* a call without inputs runs on the default device */
+    dl_tensor *outs[DL_MAX_OUTS] = {into};
+    for (int32_t k = 0; !into && k < op->n_outs && status == DL_OK; k++) status = new_value(g, &outs[k]);
+    dl_device *device = op->n_tensors ? NULL : device_for(g); /* a call without inputs runs on the default device */
     if (status == DL_OK) status = dl_call_on(device, op->id, tensors, (int32_t)n_in, outs, op->n_outs, attr, (int32_t)n_attr);
     if (tensors != few) dl_mem(tensors, 0);
     return status;
 }
 
-dl_value dl_emit(dl_graph *g, const char *name, const dl_value *in, uint32_t n_in, const dl_attr *attr, uint32_t n_attr) {
-    if (g->status != DL_OK) return DL_NO_VALUE;
+/* NULL after an error. */
+static dl_op *op_to_emit(dl_graph *g, const char *name) {
+    if (g->status != DL_OK) return NULL;
     dl_op *op = dl_op_named(name);
-    if (!op) {
-        g->status = dl_failf(DL_INTERNAL, "a composition or gradient emits '%s', which is no registered op", name);
-        return DL_NO_VALUE;
-    }
+    if (!op) g->status = dl_failf(DL_INTERNAL, "a composition or gradient emits '%s', which is no registered op", name);
+    return op;
+}
+
+dl_value dl_emit(dl_graph *g, const char *name, const dl_value *in, uint32_t n_in, const dl_attr *attr, uint32_t n_attr) {
+    dl_op *op = op_to_emit(g, name);
+    if (!op) return DL_NO_VALUE;
     dl_value first = g->n_values;
-    g->status = emit(g, op, in, n_in, attr, n_attr);
+    g->status = emit(g, op, NULL, in, n_in, attr, n_attr);
     return g->status == DL_OK ? first : DL_NO_VALUE;
+}
+
+/* A value of a composition's own, or an input of memory that the op declares to write. */
+static int may_write(const dl_graph *g, const dl_tensor *t) {
+    const dl_op *op = g->op;
+    for (uint32_t k = 0; k < g->frame->n_in; k++)
+        if (g->frame->in[k] && g->frame->in[k]->storage == t->storage &&
+            !dl_op_argument(op, (int32_t)k, (int32_t)g->frame->n_in)->written)
+            return 0;
+    return 1;
+}
+
+dl_value dl_emit_into(dl_graph *g, dl_value into, const char *name, const dl_value *in, uint32_t n_in, const dl_attr *attr,
+                      uint32_t n_attr) {
+    dl_op *op = op_to_emit(g, name);
+    if (!op) return DL_NO_VALUE;
+    const dl_tensor *t = dl_graph_tensor(g, into);
+    if (!t) return DL_NO_VALUE;
+    if (!g->op || op->n_outs != 1 || !may_write(g, t))
+        misuse(g, "a place to write, value", (uint32_t)into);
+    else
+        g->status = emit(g, op, (dl_tensor *)t, in, n_in, attr, n_attr);
+    return g->status == DL_OK ? into : DL_NO_VALUE;
+}
+
+dl_value dl_graph_vector(dl_graph *g, int64_t n, const int64_t *values) {
+    dl_value v = dl_graph_empty(g, DL_I64, 1, &n);
+    if (v != DL_NO_VALUE) g->status = dl_tensor_write(g->owned[v], values, (uint64_t)n * sizeof *values);
+    return g->status == DL_OK ? v : DL_NO_VALUE;
+}
+
+int64_t dl_graph_read(dl_graph *g, dl_value v) {
+    int64_t x = 0;
+    const dl_tensor *t = dl_graph_tensor(g, v);
+    if (g->status != DL_OK) return 0;
+    dl_capture_refuse("the size of a result depends on data");
+    g->status = t->type == DL_I64 ? dl_tensor_read(t, &x, sizeof x) : dl_failf(DL_INTERNAL, "the host reads int64 only");
+    return g->status == DL_OK ? x : 0;
 }
 
 dl_value dl_emit_out(dl_graph *g, dl_value first, uint32_t k) {

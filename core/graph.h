@@ -33,7 +33,17 @@ dl_value dl_graph_grad(dl_graph *, uint32_t k); /* grad only: the gradient of ou
 int32_t dl_graph_needs(dl_graph *, uint32_t k); /* grad only: does input k need a gradient? */
 dl_value dl_emit(dl_graph *, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *, uint32_t n_attr);
 dl_value dl_emit_out(dl_graph *, dl_value first, uint32_t k); /* output k of the call whose dl_emit gave `first` */
-/* A new tensor on the frame's device, uninitialised: for ops that do not read it (fill, ramp, philox). */
+/* compose only: the op's one output is written into a value that is there already: an input marked Tensor! or Tensor![], or a
+ * value of the graph's own, such as an empty one or a view of it. Its shape must be the result's; dtypes convert as for an
+ * output given to dl_call. Returns `into`. */
+dl_value dl_emit_into(dl_graph *, dl_value into, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *,
+                      uint32_t n_attr);
+/* compose of a DL_OP_SYNC op: an int64 value of one element, read by the host; 0 after an error. */
+int64_t dl_graph_read(dl_graph *, dl_value);
+/* A new int64 vector with values from the host. A step that contains it is not captured. */
+dl_value dl_graph_vector(dl_graph *, int64_t n, const int64_t *values);
+/* A new tensor on the frame's device, uninitialised: for ops that do not read it (fill, ramp, philox), and to be written into.
+ */
 dl_value dl_graph_empty(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
 const dl_tensor *dl_graph_tensor(dl_graph *, dl_value);  /* shape and type; NULL after an error */
 void dl_graph_returns(dl_graph *, uint32_t k, dl_value); /* compose: output k; grad: the gradient of input k */

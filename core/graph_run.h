@@ -9,6 +9,7 @@ enum { DL_GRAPH_INLINE = 12 };
 struct dl_graph {
     dl_status status;
     const dl_frame *frame;
+    const struct dl_op *op; /* compose: whose composition it is; else NULL */
     const dl_tensor *grads; /* grad: one per output, empty where zero; NULL in a composition */
     const int32_t *needs;   /* grad: one per input */
     int32_t n_values, capacity;
@@ -23,4 +24,7 @@ dl_status dl_graph_open(dl_graph *, const dl_frame *, const dl_tensor *grads, co
 void dl_graph_close(dl_graph *);
 /* Moves what was returned under k into *out (an alias if the graph does not own it); *out stays empty if nothing was. */
 dl_status dl_graph_take(dl_graph *, uint32_t k, dl_tensor *out);
+/* Puts what was returned under k in the place of *out, a new tensor, if it is just such a tensor and nobody else holds its
+ * storage; 0 if not: then it must be copied. */
+int dl_graph_hand_over(dl_graph *, uint32_t k, dl_tensor *out);
 #endif

@@ -152,6 +152,7 @@ const dl_host *dl_host_table(void) {
         .interrupted = dl_interrupted,
         .alloc_out = dl_alloc_out,
         .empty = dl_graph_empty,
+        .emit_into = dl_emit_into,
     };
     return &host;
 }

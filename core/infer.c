@@ -85,10 +85,14 @@ dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shap
     return DL_OK;
 }
 
+dl_status dl_sized_by_data(const dl_tensor *out) {
+    if (!out->storage) return DL_OK;
+    return dl_failf(DL_INVALID, "the size of this result depends on the data: it cannot be written into a given tensor");
+}
+
 dl_status dl_alloc_out(const dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
     dl_tensor *out = f->out[k];
-    if (out->storage)
-        return dl_failf(DL_INVALID, "the size of this result depends on the data: it cannot be written into a given tensor");
+    DL_TRY(dl_sized_by_data(out));
     dl_capture_refuse("the size of a result depends on data");
     *out = (dl_tensor){0};
     return dl_tensor_new(out, type, ndim, shape, f->device);

@@ -37,10 +37,11 @@ typedef struct dl_op {
     int32_t n_required;                          /* attributes without a default, which come first */
     dl_arg tensors[DL_MAX_TENSORS];
     dl_arg attrs[DL_MAX_ATTRS];
-    int32_t is_copy, takes_first_type;                         /* the op "copy"; rule "same" with an undeclared first input */
-    const char *plugin;                                        /* who registered it; "dlrun" for the built-in ones */
-    int32_t autocast;                                          /* dl_autocast_policy */
-    uint32_t saved_in, saved_out;                              /* bit k: grad reads input / output k */
+    int32_t is_copy, takes_first_type; /* the op "copy"; rule "same" with an undeclared first input */
+    int32_t primitive;                 /* compositions end in it: a pointwise op, copy, reduce, gemm, gather or scatter_add */
+    const char *plugin;                /* who registered it; "dlrun" for the built-in ones */
+    int32_t autocast;                  /* dl_autocast_policy */
+    uint32_t saved_in, saved_out;      /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
     /* Pointwise: programs by common dtype, made on first use; gradient ops by input. */
     dl_prog *_Atomic progs[DL_DTYPE_COUNT];
@@ -83,6 +84,8 @@ dl_status dl_signature_parse(const char *sig, dl_op *op);
 /* The program for inputs already promoted to `common`, made on first use. Owned by the op. */
 dl_status dl_op_program(dl_op *, dl_dtype common, const dl_prog **out);
 dl_status dl_op_types(dl_op *, dl_dtype common, dl_dtype *compute, dl_dtype *out); /* dl_rule_types of its rule, kept */
+/* The type that tensors of a common type and the Scalar attributes are promoted to (core/pointwise_call.c). */
+dl_dtype dl_pointwise_with_scalars(const dl_op *, dl_dtype tensors, const dl_attr *attr);
 /* The op that computes the gradient towards input k: tensors (g, in..., out), attributes as this op's. */
 dl_status dl_op_gradient(dl_op *, int32_t k, dl_op **out);
 dl_status dl_pointwise_grad(dl_graph *, const dl_frame *); /* the grad function of every pointwise op */

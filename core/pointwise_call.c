@@ -11,7 +11,7 @@ static int category(dl_dtype t) { return t == DL_BOOL ? 0 : t <= DL_BF16 ? 2 : 1
 
 /* Tensors with dimensions decide; 0-dim tensors and then Scalars join only if their category is higher. */
 typedef struct {
-    dl_dtype dimensioned, zero_dim, scalar; /* -1: none */
+    dl_dtype dimensioned, zero_dim; /* -1: none */
 } result_types;
 
 static dl_dtype join(dl_dtype a, dl_dtype b) { return a < 0 ? b : b < 0 ? a : dl_dtype_promote(a, b); }
@@ -21,18 +21,24 @@ static dl_dtype combine(dl_dtype strong, dl_dtype weak) {
     return weak >= 0 && category(weak) > category(strong) ? dl_dtype_promote(strong, weak) : strong;
 }
 
+dl_dtype dl_pointwise_with_scalars(const dl_op *op, dl_dtype tensors, const dl_attr *attr) {
+    dl_dtype scalars = -1;
+    if (op->takes_first_type) return tensors;
+    for (int32_t k = 0; k < op->n_attrs; k++)
+        if (op->attrs[k].kind == DL_ARG_SCALAR && memcmp(&attr[k], &op->attrs[k].fallback, sizeof attr[k]) != 0)
+            scalars = join(scalars, attr[k].kind == DL_ATTR_FLOAT ? DL_F32 : DL_I64);
+    return combine(tensors, scalars);
+}
+
 static dl_dtype common_type(const dl_call_context *c, const dl_tensor *const *in) {
-    result_types r = {-1, -1, -1};
+    result_types r = {-1, -1};
     if (c->op->takes_first_type) return in[0]->type;
     for (int32_t k = 0; k < c->op->n_tensors; k++) {
         if (c->op->tensors[k].fixed_type >= 0 || !in[k]) continue;
         dl_dtype *slot = in[k]->ndim ? &r.dimensioned : &r.zero_dim;
         *slot = join(*slot, in[k]->type);
     }
-    for (int32_t k = 0; k < c->op->n_attrs; k++)
-        if (c->op->attrs[k].kind == DL_ARG_SCALAR && memcmp(&c->attr[k], &c->op->attrs[k].fallback, sizeof c->attr[k]) != 0)
-            r.scalar = join(r.scalar, c->attr[k].kind == DL_ATTR_FLOAT ? DL_F32 : DL_I64);
-    dl_dtype t = combine(combine(r.dimensioned, r.zero_dim), r.scalar);
+    dl_dtype t = dl_pointwise_with_scalars(c->op, combine(r.dimensioned, r.zero_dim), c->attr);
     return t < 0 ? DL_F32 : t;
 }
 

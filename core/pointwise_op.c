@@ -3,6 +3,7 @@
 #include "core/mem.h"
 #include "core/op.h"
 #include "core/status.h"
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -83,6 +84,7 @@ static dl_status make_gradient(dl_op *op, int32_t k, dl_op **out) {
     snprintf(g->name, sizeof g->name, "%.40s.d%d", op->name, k);
     g->plugin = op->plugin;
     g->n_outs = 1;
+    g->primitive = 1;
     g->n_tensors = op->n_tensors + 2;
     g->tensors[0] = (dl_arg){.name = "g", .fixed_type = -1};
     memcpy(&g->tensors[1], op->tensors, (size_t)op->n_tensors * sizeof *op->tensors);
@@ -142,7 +144,7 @@ static int is_real(int32_t type) { return type == DL_F32 || type == DL_F64; }
 /* A value as programs have it in that type. */
 static dl_scalar scalar_of(int32_t type, double x) {
     if (is_real(type)) return (dl_scalar){.f = x};
-    return (dl_scalar){.i = (int64_t)x};
+    return (dl_scalar){.i = type == DL_BOOL ? x != 0 : (int64_t)x};
 }
 
 dl_status dl_op_evaluate(int32_t id, dl_dtype type, const double *in, const dl_attr *attr, int32_t n_attr, int64_t index,
@@ -153,14 +155,17 @@ dl_status dl_op_evaluate(int32_t id, dl_dtype type, const double *in, const dl_a
     dl_attr full[DL_MAX_ATTRS];
     dl_scalar values[DL_PROG_MAX_IN], attrs[DL_PROG_MAX_ATTR], y;
     if (!op || !(op->def.flags & DL_OP_POINTWISE)) return dl_failf(DL_INVALID, "op number %d is no expression", id);
+    DL_TRY(dl_op_attrs(op, attr, n_attr, full));
+    type = dl_pointwise_with_scalars(op, type, full);
     DL_TRY(dl_op_types(op, type, &compute, &result));
     DL_TRY(dl_op_program(op, type, &p));
-    DL_TRY(dl_op_attrs(op, attr, n_attr, full));
     for (uint32_t k = 0; k < p->n_in; k++) values[k] = scalar_of(p->in_type[k], in[k]);
     for (uint32_t k = 0; k < p->n_attr; k++)
         attrs[k] = full[k].kind == DL_ATTR_INT && !is_real(compute)
                        ? (dl_scalar){.i = full[k].v.i}
-                       : scalar_of(compute, full[k].kind == DL_ATTR_INT ? (double)full[k].v.i : full[k].v.f);
+                       : scalar_of(compute, full[k].kind == DL_ATTR_INT ? (double)full[k].v.i
+                                            : is_real(compute)          ? full[k].v.f
+                                                                        : trunc(full[k].v.f));
     DL_TRY(dl_prog_eval(p, values, attrs, index, &y));
     *out = is_real(p->ins[p->out[0]].type) ? y.f : (double)y.i;
     return DL_OK;

@@ -13,7 +13,7 @@ examples: $(EXAMPLES)
 $(HOST_OBJ): EXTRA_CFLAGS = $(LUAJIT_CFLAGS) -DDL_SOURCE_DIR='"$(CURDIR)"'
 $(DLRUN): $(HOST_OBJ) $(LIBDLRUN)
 	@mkdir -p $(@D)
-	$(say)$(CC) $(LDFLAGS) -rdynamic -o $@ $(HOST_OBJ) -L$(BUILD)/lib -ldlrun -Wl,-rpath,'$$ORIGIN/../lib' $(LUAJIT_LIBS) -lm -ldl
+	$(say)$(CC) $(LDFLAGS) -rdynamic -o $@ $(HOST_OBJ) -L$(BUILD)/lib -ldlrun -Wl,-rpath,'$$ORIGIN/../lib' $(LUAJIT_LIBS) -lpthread -lm -ldl
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(LIBDLRUN)
 	@mkdir -p $(@D)

@@ -10,5 +10,6 @@ install: all ## installs under PREFIX (default /usr/local), below DESTDIR if giv
 	install -s -m 755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/dlrun/plugins/
 	install -m 644 $(wildcard core/include/dlrun/*) $(DESTDIR)$(PREFIX)/include/dlrun/
 	install -m 644 $(CDEF) $(DESTDIR)$(PREFIX)/share/dlrun/cdef.h
+	install -m 644 core/cases.def $(DESTDIR)$(PREFIX)/share/dlrun/cases.def
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/dlrun/lua/{} \;
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/dlrun.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/dlrun.pc

@@ -6,3 +6,16 @@ SIMT_OBJ := $(call objects,$(wildcard backends/simt/*.c)) $(call texts,$(SIMT_TE
 
 # Texts include it.
 $(patsubst %,$(BUILD)/gen/text/%.c,$(SIMT_TEXTS)): backends/simt/loop.h
+
+# The kernels as CUDA C, by NVRTC where it is installed (tests/simt).
+CHECK_SIMT := $(BUILD)/tests/check_simt
+
+.PHONY: check-simt
+check-simt: core cpu $(CHECK_SIMT) ## compiles every kernel of backends/simt and core/generate as CUDA C with NVRTC
+	@DLRUN_PLUGIN_PATH=$(abspath $(BUILD)/lib/dlrun/plugins) $(CHECK_SIMT)
+
+CHECK_SIMT_OBJ := $(call objects,$(wildcard tests/simt/*.c))
+$(CHECK_SIMT_OBJ): EXTRA_CFLAGS = -Itests/core
+$(CHECK_SIMT): $(CHECK_SIMT_OBJ) $(SIMT_OBJ) $(call objects,$(filter-out tests/core/test_%.c,$(wildcard tests/core/*.c))) $(CORE_OBJ)
+	@mkdir -p $(@D)
+	$(say)$(CC) $(LDFLAGS) -rdynamic -o $@ $^ -lcmocka -ldl -lpthread -lm

@@ -14,17 +14,18 @@ struct opencl_program {
 /* ---- messages of a failed build -------------------------------------------------------------------------------------------
  */
 
-/* The number of the source line that a compiler's message means: the first ":12:" of a line with "error" (clang's form, which
- * all drivers use); 0: none. */
+/* The number of the source line that a compiler's message means: the first ":12:" of the first line with "error" (clang's
+ * form, which the drivers use, with the error before the place or behind it); 0: none. */
 static long error_line(const char *log) {
-    const char *error = strstr(log, "error");
-    if (!error) return 0;
-    const char *start = error;
+    const char *start = strstr(log, "error");
+    if (!start) return 0;
     while (start > log && start[-1] != '\n') start--;
-    for (const char *p = start; p < error; p++) {
-        char *end;
-        const long line = *p >= '1' && *p <= '9' && (p == start || p[-1] == ':') ? strtol(p, &end, 10) : 0;
-        if (line && *end == ':') return line;
+    const char *end = start + strcspn(start, "\n");
+    for (const char *p = start; p < end; p++) {
+        char *behind;
+        const int begins = *p >= '1' && *p <= '9' && (p == start || p[-1] == ':');
+        const long line = begins ? strtol(p, &behind, 10) : 0;
+        if (line && *behind == ':') return line;
     }
     return 0;
 }

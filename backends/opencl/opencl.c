@@ -1,4 +1,5 @@
 /* opencl.c - the OpenCL backend's plugin: identity and registration. */
+#include "backends/opencl/clblast.h"
 #include "backends/opencl/opencl.h"
 #include "backends/simt/simt.h"
 
@@ -32,5 +33,6 @@ dl_status dl_plugin_init(const dl_host *host) {
     };
     opencl_host = host;
     CL_TRY(host->add_backend(&backend));
+    CL_TRY(opencl_register_clblast(host));
     return simt_register(host, &backend);
 }

@@ -26,16 +26,12 @@ static const char *const names[GEN_MAX_OPERANDS] = {"y", "0", "1", "2", "3", "4"
 static const char *attr_name(int32_t type) { return type == DL_U32 ? "u32" : gen_program_type(type); }
 static bool is_real(int32_t type) { return type == DL_F32 || type == DL_F64; }
 
-static void put_body(gen_text *t, const dl_prog *p) {
+/* The program's statements; freed by the caller. NULL: no memory. */
+static char *body_of(const dl_prog *p) {
     const int32_t length = dl_prog_print_simt(p, NULL, 0);
     char *text = dl_mem(NULL, (size_t)length + 1);
-    if (!text) {
-        t->failed = true;
-        return;
-    }
-    dl_prog_print_simt(p, text, (size_t)length + 1);
-    gen_put(t, "%s", text);
-    dl_mem(text, 0);
+    if (text) dl_prog_print_simt(p, text, (size_t)length + 1);
+    return text;
 }
 
 static void put_parameters(gen_text *t, const source *s) {
@@ -63,15 +59,20 @@ static void put_values(gen_text *t, const source *s) {
 static void print(gen_text *t, const void *context) {
     const source *s = context;
     const gen_map *m = s->map;
-    gen_put(t, "%s", text_math_simt);
+    char *body = body_of(s->prog);
+    if (!body) {
+        t->failed = true;
+        return;
+    }
+    if (strstr(body, "dl_")) gen_put(t, "%s", text_math_simt); /* a fifth of a simple kernel's compile time */
     for (int32_t k = 0; k < s->operands; k++) gen_put_operand(t, names[k], s->type[k]);
     gen_put_walk(t, 'E', gen_walk_rank(&m->walk, m->outer), m->walk.wide, s->operands, names);
     gen_put(t, "/* %s */\n#line 1 \"pointwise\"\n", s->prog->name);
     put_parameters(t, s);
-    gen_put(t, "const i64 i = global_id(0), idx = base + i;\nif (i >= count) return;\nE_SPLIT(i)\n");
+    gen_put(t, "const i64 i = global_id(0)%s;\nif (i >= count) return;\nE_SPLIT(i)\n", m->uses_index ? ", idx = base + i" : "");
     put_values(t, s);
-    put_body(t, s->prog);
-    gen_put(t, "STORE_y(y, y_at + E_AT_y, y0);\n}\n");
+    gen_put(t, "%sSTORE_y(y, y_at + E_AT_y, y0);\n}\n", body);
+    dl_mem(body, 0);
 }
 
 /* ---- laying a program over tensors

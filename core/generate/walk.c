@@ -89,7 +89,7 @@ bool gen_walk_flat(const gen_walk *w) {
  */
 
 static void put_sizes(gen_text *t, char letter, int32_t rank, const char *type, int32_t operands) {
-    gen_put(t, "#define %c_SIZES", letter);
+    gen_put(t, "#define %c_SIZES ", letter);
     for (int32_t d = 1; d < rank; d++) gen_put(t, ", %s %c_n%d", type, letter, d);
     for (int32_t k = 0; k < operands; k++)
         for (int32_t d = 0; d < rank; d++) gen_put(t, ", %s %c_s%d_%d", type, letter, k, d);

@@ -13,4 +13,9 @@ int host_take_interrupt(lua_State *L);
 /* For libedit's rl_getc_function: a byte of standard input, or -1 at its end and on Ctrl-C, where libedit's own reader would
  * try again and keep the line. */
 int host_read_byte(void *file);
+
+/* Lua: thread(code) runs a chunk in a new Lua state on a new thread, with the same package.path; returns a handle. join(handle)
+ * waits: true and the string it returned, or false and the error. */
+int host_thread(lua_State *L);
+int host_join(lua_State *L);
 #endif

@@ -124,7 +124,11 @@ static void push_pointer(lua_State *L, int (*function)(void *)) {
     lua_pushlightuserdata(L, address);
 }
 
-static const luaL_Reg host_functions[] = {{"isatty", host_isatty}, {"takeInterrupt", host_take_interrupt}, {NULL, NULL}};
+static const luaL_Reg host_functions[] = {{"isatty", host_isatty},
+                                          {"takeInterrupt", host_take_interrupt},
+                                          {"thread", host_thread},
+                                          {"join", host_join},
+                                          {NULL, NULL}};
 
 /* Runs lua/dlrun/main.lua with the host table and the arguments behind the options; its result is the exit status. */
 static int run(lua_State *L, int argc, char **argv) {

@@ -68,6 +68,21 @@ dl_status grad_cat(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
+dl_status compose_cat(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *out = f->out[0];
+    int32_t dim;
+    int64_t start = 0;
+    DL_TRY(rule_dim(attr_int(f, 0), out->ndim, &dim));
+    dl_value y = dl_graph_empty(g, out->type, out->ndim, out->shape);
+    for (uint32_t k = 0; k < f->n_in; k++) {
+        const int64_t length = f->in[k]->shape[dim];
+        if (length > 0) into1(g, e_slice(g, y, dim, start, length), "copy", dl_graph_in(g, k), NO_ATTRS);
+        start += length;
+    }
+    dl_graph_returns(g, 0, y);
+    return dl_graph_status(g);
+}
+
 /* The result's shape and dtype. */
 static dl_status stacked(const dl_frame *f, int32_t *dim, dl_shape *s, dl_dtype *type) {
     DL_TRY(list_given(f));
@@ -160,6 +175,19 @@ dl_status infer_tril(dl_frame *f) {
         return dl_failf(DL_INVALID, "expected a matrix or a batch of them, got the shape %s", shape_text(f->in[0]).s);
     return out_like(f, 0, f->in[0]);
 }
+
+/* Zero where column - diagonal compares so with row. */
+static dl_status cleared_where(dl_graph *g, const dl_frame *f, const char *comparison) {
+    const dl_tensor *x = f->in[0];
+    const int64_t rows = x->shape[x->ndim - 2], columns = x->shape[x->ndim - 1], given = attr_int(f, 0);
+    const int64_t diagonal = given < -rows ? -rows : given > columns ? columns : given; /* beyond, nothing changes */
+    dl_value row = e_ramp(g, 0, 1, rows, 0, 2), column = e_ramp(g, -diagonal, 1, columns, 1, 2);
+    dl_graph_returns(g, 0, e_fill(g, dl_graph_in(g, 0), emit2(g, comparison, column, row, NO_ATTRS), 0));
+    return dl_graph_status(g);
+}
+
+dl_status compose_tril(dl_graph *g, const dl_frame *f) { return cleared_where(g, f, "gt"); }
+dl_status compose_triu(dl_graph *g, const dl_frame *f) { return cleared_where(g, f, "lt"); }
 
 dl_status grad_tril(dl_graph *g, const dl_frame *f) {
     dl_graph_returns(g, 0, emit1(g, "tril", dl_graph_grad(g, 0), f->attr, 1));

@@ -1,6 +1,8 @@
-/* create.c - ops without inputs: shape from the attribute, or shape and dtype from an `out` that the caller gave. */
+/* create.c - ops without inputs: shape from the attribute, or shape and dtype from an `out` that the caller gave. Compositions
+ * of the random ones are in random.c. */
+#include "core/ops/emit.h"
 #include "core/ops/functions.h"
-#include "core/ops/rules.h"
+#include <math.h>
 
 /* Output 0 with the dtype attribute k: given, else that of `out`, else float32. */
 static dl_status created(dl_frame *f, uint32_t k, int32_t n, const int64_t *sizes) {
@@ -68,4 +70,38 @@ dl_status infer_randperm(dl_frame *f) {
     int64_t n = attr_int(f, 0);
     if (n < 0) return dl_failf(DL_INVALID, "expected a length of 0 or more, got %lld", (long long)n);
     return created(f, 1, 1, &n);
+}
+
+/* ---- compositions -------------------------------------------------------------------------------------------------- */
+
+static dl_status returned(dl_graph *g, const dl_frame *f, dl_value y) {
+    dl_graph_returns(g, 0, e_cast(g, y, f->out[0]->type));
+    return dl_graph_status(g);
+}
+
+dl_status compose_full(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *out = f->out[0];
+    dl_value empty = dl_graph_empty(g, out->type, out->ndim, out->shape);
+    return returned(g, f, emit1(g, "fill", empty, ATTRS(scalar_for(out->type, f->attr[1]))));
+}
+
+/* Is every number of the sequence whole, and rounded at most once if computed in int64? For integer results it may also wrap.
+ */
+static int counts_whole(const dl_frame *f) {
+    const dl_attr *start = &f->attr[0], *step = &f->attr[1];
+    const double largest = 9007199254740992.0, n = (double)attr_int(f, 2);
+    if (start->kind != DL_ATTR_INT || step->kind != DL_ATTR_INT) return 0;
+    if (!is_floating(f->out[0]->type)) return 1;
+    return fabs((double)start->v.i) + fabs((double)step->v.i) * n < largest;
+}
+
+dl_status compose_arange(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *out = f->out[0];
+    dl_value empty = dl_graph_empty(g, counts_whole(f) ? DL_I64 : DL_F64, 1, out->shape);
+    return returned(g, f, emit1(g, "ramp", empty, f->attr, 2));
+}
+
+dl_status compose_eye(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *out = f->out[0];
+    return returned(g, f, e_eq(g, e_ramp(g, 0, 1, out->shape[0], 0, 2), e_ramp(g, 0, 1, out->shape[1], 1, 2)));
 }

@@ -25,6 +25,19 @@ static inline dl_value emit3(dl_graph *g, const char *op, dl_value a, dl_value b
     return dl_emit(g, op, (dl_value[]){a, b, c}, 3, attr, n);
 }
 
+/* The same, written into a value that is there already (dl_emit_into). */
+static inline dl_value into1(dl_graph *g, dl_value to, const char *op, dl_value x, const dl_attr *attr, uint32_t n) {
+    return dl_emit_into(g, to, op, &x, 1, attr, n);
+}
+static inline dl_value into2(dl_graph *g, dl_value to, const char *op, dl_value a, dl_value b, const dl_attr *attr,
+                             uint32_t n) {
+    return dl_emit_into(g, to, op, (dl_value[]){a, b}, 2, attr, n);
+}
+static inline dl_value into3(dl_graph *g, dl_value to, const char *op, dl_value a, dl_value b, dl_value c, const dl_attr *attr,
+                             uint32_t n) {
+    return dl_emit_into(g, to, op, (dl_value[]){a, b, c}, 3, attr, n);
+}
+
 /* ---- pointwise ----------------------------------------------------------------------------------------------------- */
 
 static inline dl_value e_add(dl_graph *g, dl_value a, dl_value b) { return emit2(g, "add", a, b, NO_ATTRS); }
@@ -54,6 +67,24 @@ dl_value e_constant(dl_graph *, dl_value like, double x); /* 0-dim, of like's dt
 dl_value e_zeros(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);
 static inline dl_value e_zeros_like(dl_graph *g, const dl_tensor *t) { return e_zeros(g, t->type, t->ndim, t->shape); }
 
+/* start + k*step for k in 0..n-1, int64, along dimension dim of `ndim`, all others of size 1: broadcasts against a tensor. */
+dl_value e_ramp(dl_graph *, int64_t start, int64_t step, int64_t n, int32_t dim, int32_t ndim);
+/* A scalar attribute for elements of a dtype: fractions below 1 are true as a bool. */
+dl_attr scalar_for(dl_dtype, dl_attr);
+/* ---- tensors that a composition makes and fills -------------------------------------------------------------------- */
+
+dl_value e_filled(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape, double x);
+/* Into `to`: a tensor of this composition's own making, or a view of one. */
+static inline void e_copy_into(dl_graph *g, dl_value to, dl_value x) { dl_emit_into(g, to, "copy", &x, 1, NO_ATTRS); }
+static inline void e_add_into(dl_graph *g, dl_value to, dl_value x) {
+    dl_emit_into(g, to, "add", (dl_value[]){to, x}, 2, NO_ATTRS);
+}
+/* start, start + step, ...: n of them */
+dl_value e_numbers(dl_graph *, dl_dtype, int64_t n, double start, double step);
+
+/* In which sums of halves are kept. */
+static inline dl_dtype wide_type(dl_dtype t) { return t == DL_F16 || t == DL_BF16 ? DL_F32 : t; }
+
 /* ---- shapes and reductions ----------------------------------------------------------------------------------------- */
 
 /* Each gives x itself where there is nothing to do. */
@@ -63,9 +94,30 @@ dl_value e_expand(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape);
 dl_value e_sum_to(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape);
 static inline dl_value e_sum_like(dl_graph *g, dl_value x, const dl_tensor *t) { return e_sum_to(g, x, t->ndim, t->shape); }
 
+/* Vector v along dimension dim of `ndim`, all others of size 1. */
+dl_value e_along(dl_graph *, dl_value v, int32_t dim, int32_t ndim);
+static inline dl_value e_select(dl_graph *g, dl_value x, int32_t dim, int64_t index) {
+    return emit1(g, "select", x, ATTRS(DL_INT(dim), DL_INT(index)));
+}
+/* x's elements as a vector. */
+dl_value e_flat(dl_graph *, dl_value x);
+dl_value e_permute(dl_graph *, dl_value x, int32_t ndim, const int64_t *dims);
+/* `length` slices along dim from `start`; x itself where that is all. */
+dl_value e_slice(dl_graph *, dl_value x, int32_t dim, int64_t start, int64_t length);
+/* A view with strides of its own. The strides of x that it is made from come from e_plain: views never see another layout. */
+dl_value e_strided(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape, const int64_t *strides, int64_t offset);
+const dl_tensor *e_plain(dl_graph *, dl_value x);
+/* Slices number index[k] of x along dim; index: a vector. */
+dl_value e_take(dl_graph *, dl_value x, int32_t dim, dl_value index);
+/* The last `count` dimensions combined by a scalar opcode: DL_OP_ADD, DL_OP_MAX, ... */
+static inline dl_value e_reduce_last(dl_graph *g, dl_value x, int32_t count, int combine) {
+    return count ? emit1(g, "reduce", x, ATTRS(DL_INT(count), DL_INT(combine))) : x;
+}
 dl_value e_transpose(dl_graph *, dl_value x); /* the last two dimensions */
 dl_value e_flip(dl_graph *, dl_value x, int32_t dim);
 dl_value e_sum(dl_graph *, dl_value x, int32_t dim, int keepdim);
+/* The primitive reduction by a scalar opcode over the dimensions in mask, which disappear. */
+dl_value e_combine(dl_graph *, dl_value x, uint32_t mask, int32_t opcode);
 /* A reduction of op over the dimensions in mask, kept as size 1. */
 dl_value e_reduce(dl_graph *, const char *op, dl_value x, uint32_t mask);
 

@@ -122,6 +122,72 @@ static void refuse(dl_graph *g, const dl_frame *f, uint32_t k, const char *what)
         dl_graph_fail(g, dl_failf(DL_UNSUPPORTED, "there is no gradient towards %s: detach them", what));
 }
 
+/* Of every sample: its class, 0 where it is ignored; where that is; and its weight times -1, 0 there. */
+typedef struct labels {
+    dl_value label, ignored, factor;
+    dl_dtype type; /* of the factor: float32 for halves */
+    int64_t samples, classes;
+} labels;
+
+/* Classes of a floating dtype that are no whole numbers become the number of classes, which gather refuses. */
+static dl_value whole_classes(dl_graph *g, dl_value target, const dl_tensor *t, int64_t classes) {
+    dl_value label = e_flat(g, e_cast(g, target, DL_I64));
+    if (!is_floating(t->type)) return label;
+    target = e_flat(g, target);
+    dl_value fraction = emit2(g, "ne", target, emit1(g, "trunc", target, NO_ATTRS), NO_ATTRS);
+    return emit2(g, "masked_fill", label, fraction, ATTRS(DL_INT(classes)));
+}
+
+static labels labels_of(dl_graph *g, const dl_frame *f, uint32_t first) {
+    const dl_tensor *logp = f->in[first], *target = f->in[first + 1];
+    labels l = {.type = wide_type(logp->type), .classes = logp->shape[logp->ndim - 1]};
+    l.samples = logp->ndim == 2 ? logp->shape[0] : 1;
+    dl_value all = whole_classes(g, dl_graph_in(g, first + 1), target, l.classes), weight = in_if(g, f, first + 2);
+    l.ignored = emit1(g, "eq_scalar", all, ATTRS(DL_INT(attr_int(f, 1))));
+    l.label = emit2(g, "masked_fill", all, l.ignored, ATTRS(DL_INT(0)));
+    if (weight == DL_NO_VALUE)
+        l.factor = emit1(g, "fill", dl_graph_empty(g, l.type, 1, &l.samples), ATTRS(DL_INT(-1)));
+    else
+        l.factor = e_scale(g, e_cast(g, emit2(g, "gather", weight, l.label, ATTRS(DL_INT(0))), l.type), -1);
+    l.factor = e_fill(g, l.factor, l.ignored, 0);
+    return l;
+}
+
+static dl_value as_column(dl_graph *g, dl_value per_sample, int64_t samples) {
+    return e_reshape(g, per_sample, 2, (int64_t[]){samples, 1});
+}
+
+static dl_value total_of(dl_graph *g, dl_value x) { return e_combine(g, x, 1, DL_OP_ADD); }
+
+dl_status compose_nll_loss(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *loss = f->out[0];
+    const int64_t reduction = attr_int(f, 0);
+    labels l = labels_of(g, f, 0);
+    dl_value logp = e_reshape(g, dl_graph_in(g, 0), 2, (int64_t[]){l.samples, l.classes});
+    dl_value taken = e_flat(g, emit2(g, "gather", logp, as_column(g, l.label, l.samples), ATTRS(DL_INT(1))));
+    /* An ignored sample's log probability may be infinite. */
+    dl_value y = e_fill(g, e_mul(g, e_cast(g, taken, l.type), l.factor), l.ignored, 0);
+    dl_value total = e_scale(g, total_of(g, l.factor), -1);
+    if (reduction != NONE) y = total_of(g, y);
+    if (reduction == MEAN) y = e_div(g, y, total);
+    dl_graph_returns(g, 0, e_cast(g, e_reshape(g, y, loss->ndim, loss->shape), loss->type));
+    dl_graph_returns(g, 1, e_cast(g, total, loss->type));
+    return dl_graph_status(g);
+}
+
+dl_status compose_nll_loss_backward(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *out = f->out[0];
+    labels l = labels_of(g, f, 1);
+    dl_value grad = e_flat(g, e_cast(g, dl_graph_in(g, 0), l.type));
+    if (attr_int(f, 0) == MEAN) grad = e_div(g, grad, e_cast(g, dl_graph_in(g, 4), l.type));
+    dl_value at_label = e_fill(g, e_mul(g, l.factor, grad), l.ignored, 0); /* 0 also where the gradient is infinite */
+    dl_value zeros = e_zeros(g, out->type, 2, (int64_t[]){l.samples, l.classes});
+    dl_value in[] = {zeros, as_column(g, l.label, l.samples), as_column(g, e_cast(g, at_label, out->type), l.samples)};
+    dl_value y = dl_emit(g, "scatter_add", in, 3, ATTRS(DL_INT(1)));
+    dl_graph_returns(g, 0, e_reshape(g, y, out->ndim, out->shape));
+    return dl_graph_status(g);
+}
+
 dl_status grad_nll_loss(dl_graph *g, const dl_frame *f) {
     refuse(g, f, 2, "the class weights");
     dl_value grad = dl_graph_grad(g, 0);

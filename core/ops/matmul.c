@@ -1,6 +1,7 @@
 /* matmul.c - matrix products. */
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
+#include <math.h>
 
 /* The last two sizes of a factor; a vector is a row on the left and a column on the right. */
 typedef struct matrix {
@@ -40,6 +41,51 @@ dl_status infer_matmul(dl_frame *f) {
     if (a->ndim > 1) s.size[s.ndim++] = p.rows;
     if (b->ndim > 1) s.size[s.ndim++] = q.columns;
     return out_shape(f, 0, a->type, &s);
+}
+
+/* A factor as (batches, rows, columns), its batches broadcast to the result's: a view wherever strides allow it. */
+static dl_value as_batch(dl_graph *g, dl_value x, const dl_tensor *t, matrix m, int32_t n, const int64_t *batch) {
+    dl_shape s = {.ndim = n};
+    for (int32_t d = 0; d < n; d++) s.size[d] = batch[d];
+    s.size[s.ndim++] = m.rows;
+    s.size[s.ndim++] = m.columns;
+    if (t->ndim == 1) x = e_reshape(g, x, 2, (int64_t[]){m.rows, m.columns});
+    x = e_expand(g, x, s.ndim, s.size);
+    return e_reshape(g, x, 3, (int64_t[]){count_of(n, batch), m.rows, m.columns});
+}
+
+/* Do t's rows, batch after batch, lie in equal steps? Then all of them are one matrix without a copy. */
+static int rows_in_line(const dl_tensor *t) {
+    for (int32_t d = 0; d + 2 < t->ndim; d++)
+        if (t->shape[d] != 1 && t->strides[d] != t->shape[d + 1] * t->strides[d + 1]) return 0;
+    return 1;
+}
+
+dl_status compose_matmul(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *a = f->in[0], *b = f->in[1], *out = f->out[0];
+    matrix p = left_matrix(a), q = right_matrix(b);
+    const int32_t n = out->ndim - (a->ndim > 1) - (b->ndim > 1);
+    dl_value x = dl_graph_in(g, 0), y = dl_graph_in(g, 1);
+    if (batch_dims(b) == 0 && rows_in_line(a)) {
+        x = e_reshape(g, x, 3, (int64_t[]){1, p.rows * count_of(n, out->shape), p.columns});
+        y = e_reshape(g, y, 3, (int64_t[]){1, q.rows, q.columns});
+    } else {
+        x = as_batch(g, x, a, p, n, out->shape);
+        y = as_batch(g, y, b, q, n, out->shape);
+    }
+    dl_graph_returns(g, 0, e_reshape(g, emit2(g, "gemm", x, y, NO_ATTRS), out->ndim, out->shape));
+    return dl_graph_status(g);
+}
+
+/* Integers, which a backend's gemm may refuse: columns times rows, one inner element after another. */
+dl_status compose_gemm(dl_graph *g, const dl_frame *f) {
+    const dl_tensor *a = f->in[0], *out = f->out[0];
+    if (is_floating(a->type)) return DL_UNSUPPORTED;
+    dl_value x = dl_graph_in(g, 0), y = dl_graph_in(g, 1), sum = e_zeros(g, out->type, 3, out->shape);
+    for (int64_t k = 0; k < a->shape[2]; k++)
+        into3(g, sum, "addcmul", sum, e_slice(g, x, 2, k, 1), e_slice(g, y, 1, k, 1), NO_ATTRS);
+    dl_graph_returns(g, 0, sum);
+    return dl_graph_status(g);
 }
 
 /* A value as a stack of matrices: of the given rows and columns, all batches folded into the rows. */
@@ -122,11 +168,20 @@ dl_status grad_linear(dl_graph *g, const dl_frame *f) {
 
 /* ---- addmm --------------------------------------------------------------------------------------------------------- */
 
+/* Integers have no fraction of themselves to give. */
+static dl_status whole_factor(const dl_frame *f, uint32_t k, const char *name) {
+    const double x = attr_float(f, k);
+    if (is_floating(f->in[1]->type) || x == floor(x)) return DL_OK;
+    return dl_failf(DL_INVALID, "expected a whole %s for %s, got %g", name, dl_dtype_name(f->in[1]->type), x);
+}
+
 dl_status infer_addmm(dl_frame *f) {
     const dl_tensor *c = f->in[0], *a = f->in[1], *b = f->in[2];
     DL_TRY(rule_same_type(a, "a", b, "b"));
     DL_TRY(rule_same_type(a, "a", c, "c"));
     DL_TRY(product_type(a));
+    DL_TRY(whole_factor(f, 0, "beta"));
+    DL_TRY(whole_factor(f, 1, "alpha"));
     int32_t n = a->ndim;
     if ((n != 2 && n != 3) || b->ndim != n || (n == 3 && a->shape[0] != b->shape[0]) || a->shape[n - 1] != b->shape[n - 2])
         return dl_failf(DL_INVALID, "expected a of (n, k) and b of (k, m), or a batch of such, got %s and %s", shape_text(a).s,

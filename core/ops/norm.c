@@ -227,7 +227,18 @@ static dl_value centred(dl_graph *g, dl_value p, dl_value u, const norm_view *v)
     return e_sub(g, c, e_mul(g, u, mean_of(g, e_mul(g, p, u), v)));
 }
 
-static dl_status compose_forward(dl_graph *g, const dl_frame *f, const norm_view *v) {
+/* Moves a running statistic, if there is one, towards the batch's times factor. */
+static void follow(dl_graph *g, const dl_frame *f, uint32_t k, dl_value batch, double momentum, double factor) {
+    const dl_tensor *running = f->in[k];
+    if (!running) return;
+    const dl_dtype type = wide_type(running->type);
+    dl_value old = e_cast(g, dl_graph_in(g, k), type);
+    batch = e_reshape(g, e_cast(g, batch, type), running->ndim, running->shape);
+    dl_value moved = emit2(g, "add", e_scale(g, old, 1 - momentum), batch, ATTRS(DL_FLOAT(momentum * factor)));
+    into1(g, dl_graph_in(g, k), "copy", moved, NO_ATTRS);
+}
+
+static dl_status compose_forward(dl_graph *g, const dl_frame *f, const norm_view *v, double momentum) {
     const dl_dtype type = statistics_type(f->in[X]);
     dl_value x = see(g, dl_graph_in(g, X), &v->x, type), mean, var, centre;
     if (v->fixed)
@@ -241,6 +252,10 @@ static dl_status compose_forward(dl_graph *g, const dl_frame *f, const norm_view
     dl_graph_returns(g, 0, as(g, y, f->out[0]));
     dl_graph_returns(g, 1, as(g, mean, f->out[1]));
     dl_graph_returns(g, 2, as(g, var, f->out[2]));
+    if (v->fixed || momentum == 0) return dl_graph_status(g);
+    const double n = (double)count_of(v->x.ndim, v->x.size) / (double)v->x.size[1];
+    follow(g, f, RUNNING_MEAN, mean, momentum, 1);
+    follow(g, f, RUNNING_VAR, var, momentum, n / (n - 1)); /* unbiased: as of a sample, not of all there is */
     return dl_graph_status(g);
 }
 
@@ -365,7 +380,7 @@ static dl_status grad_backward(dl_graph *g, const dl_frame *f, const norm_view *
 
 dl_status compose_layer_norm(dl_graph *g, const dl_frame *f) {
     const norm_view v = view_of_rows(f->in[X], attr_int(f, KIND), attr_int(f, 2) != 0);
-    return compose_forward(g, f, &v);
+    return compose_forward(g, f, &v, 0);
 }
 dl_status grad_layer_norm(dl_graph *g, const dl_frame *f) {
     const norm_view v = view_of_rows(f->in[X], attr_int(f, KIND), attr_int(f, 2) != 0);
@@ -383,7 +398,7 @@ dl_status grad_layer_norm_backward(dl_graph *g, const dl_frame *f) {
 
 dl_status compose_group_norm(dl_graph *g, const dl_frame *f) {
     const norm_view v = view_of_groups(f->in[X], attr_int(f, KIND));
-    return compose_forward(g, f, &v);
+    return compose_forward(g, f, &v, 0);
 }
 dl_status grad_group_norm(dl_graph *g, const dl_frame *f) {
     const norm_view v = view_of_groups(f->in[X], attr_int(f, KIND));
@@ -401,10 +416,7 @@ dl_status grad_group_norm_backward(dl_graph *g, const dl_frame *f) {
 
 dl_status compose_batch_norm(dl_graph *g, const dl_frame *f) {
     const norm_view v = view_of_batch(f->in[X], attr_int(f, KIND) == 0);
-    if (!v.fixed && attr_float(f, 2) > 0 && (f->in[RUNNING_MEAN] || f->in[RUNNING_VAR]))
-        return dl_failf(DL_UNSUPPORTED, "only a kernel can move running statistics, and this backend has none: call it with "
-                                        "momentum 0 and move them yourself");
-    return compose_forward(g, f, &v);
+    return compose_forward(g, f, &v, attr_float(f, 2));
 }
 dl_status grad_batch_norm(dl_graph *g, const dl_frame *f) {
     const norm_view v = view_of_batch(f->in[X], attr_int(f, KIND) == 0);

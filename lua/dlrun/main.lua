@@ -30,6 +30,7 @@ local function wholeNumber(option, text, least)
 end
 
 local interactive, answered, acted = false, false, false
+local conformance, json, caseFiles = nil, false, {} -- --conformance runs when all options are known
 
 -- What each option does, in the order given. Those that change the engine load it; a plain script does not wait for them.
 local actions = {}
@@ -76,6 +77,12 @@ actions['list-plugins'] = function()
     print(require 'dlrun.list'.plugins())
 end
 
+function actions.conformance(what) conformance = what end
+
+function actions.json() json = true end
+
+function actions.cases(path) table.insert(caseFiles, path) end
+
 -- Loads the script, its own folder first in package.path.
 local function loadScript(path)
     if path == '-' then return assert(loadfile()) end
@@ -105,8 +112,9 @@ local status = guarded(function()
     for _, option in ipairs(host.options) do
         actions[option[1]](option[2])
     end
+    if conformance then answered = require 'dlrun.conformance'.main(conformance, json, caseFiles) end
 end)
-if status or answered then return status or 0 end
+if status or answered then return status or tonumber(answered) or 0 end
 
 local terminal = host.isatty(0)
 if host.hasScript or not (acted or interactive or terminal) then

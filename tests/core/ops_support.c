@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+dl_dtype ops_float_type = DL_F64;
+
 uint64_t ops_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -48,10 +50,10 @@ static double number(cursor *c) {
 }
 
 static dl_dtype type_letter(cursor *c) {
-    static const char letters[] = "dcfhinub";
-    static const dl_dtype types[] = {DL_F64, DL_F64, DL_F32, DL_F16, DL_I64, DL_I32, DL_U8, DL_BOOL};
+    static const char letters[] = "dcwfhinub";
+    static const dl_dtype types[] = {DL_F64, DL_F64, DL_F64, DL_F32, DL_F16, DL_I64, DL_I32, DL_U8, DL_BOOL};
     const char *letter = *c->at ? strchr(letters, *c->at) : NULL;
-    if (!letter || c->at[1] != ':') return DL_F64;
+    if (!letter || c->at[1] != ':') return ops_float_type;
     c->at += 2;
     return types[letter - letters];
 }
@@ -102,6 +104,10 @@ static void make_tensor(cursor *c, dl_tensor *t, uint64_t *state) {
 
 static void make_attr(cursor *c, dl_attr *a, int64_t *ints, char *word) {
     if (accept(c, '_')) return;
+    if (accept(c, 'T')) {
+        *a = (dl_attr){.kind = DL_ATTR_INT, .v.i = ops_float_type};
+        return;
+    }
     if (accept(c, '\'')) {
         *a = (dl_attr){.kind = DL_ATTR_STRING, .v.s = word};
         for (size_t n = 0; !accept(c, '\''); word[n] = 0) {

@@ -31,6 +31,9 @@ dl_status ops_run(ops_call *); /* replaces the results */
 void ops_forget(ops_call *);   /* clears the results */
 void ops_free(ops_call *);
 
+/* The dtype of tensors written without a letter; float64 unless a test sets it. */
+extern dl_dtype ops_float_type;
+
 uint64_t ops_random(uint64_t *state);                      /* splitmix64 */
 double ops_uniform(uint64_t *state, double lo, double hi); /* keeps 0.02 away from whole and half numbers */
 #endif

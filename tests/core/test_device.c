@@ -5,21 +5,17 @@
 
 static void specs(void **state) {
     (void)state;
-    static const char *const bad[] = {"",
-                                      ":",
-                                      ":0",
-                                      "cpu:",
-                                      "cpu:-1",
-                                      "cpu:+1",
-                                      "cpu:1x",
-                                      "cpu: 1",
-                                      "cpu:99999999999999999999",
-                                      "a-name-that-is-longer-than-any-backend:0"};
+    static const char *const bad[] = {"", ":", ":0", "cpu:", "a-name-that-is-longer-than-any-backend:0"};
+    static const char *const unnamed[] = {"cpu:-1", "cpu:+1", "cpu:1x", "cpu: 1"}; /* words that no device's name holds */
     dl_device *device, *again;
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         assert_fails(dl_device_open(bad[k], &device), DL_INVALID, "names no device");
         assert_null(device);
     }
+    for (size_t k = 0; k < sizeof unnamed / sizeof *unnamed; k++)
+        assert_fails(dl_device_open(unnamed[k], &device), DL_INVALID,
+                     "in its name; there is: cpu:0 null (no arithmetic); cpu:1");
+    assert_fails(dl_device_open("cpu:99999999999999999999", &device), DL_INVALID, "backend 'cpu' has 2 devices");
     assert_ok(dl_device_open("cpu", &device));
     assert_ok(dl_device_open("cpu:0", &again));
     assert_ptr_equal(device, again);
@@ -30,6 +26,9 @@ static void specs(void **state) {
     assert_int_equal(device->id.type, 12);
     assert_ok(dl_device_by_id(device->id, &again));
     assert_ptr_equal(device, again);
+    assert_ok(dl_device_open("far:NULL", &device)); /* a part of the name, in any case: the first that has it */
+    assert_string_equal(dl_device_name(device), "far");
+    assert_ok(dl_device_open("far:Arithm", &device)); /* or of the detail */
     assert_fails(dl_device_open("cpu:2", &device), DL_INVALID, "backend 'cpu' has 2 devices; number 2 was asked for");
     assert_fails(dl_device_open("gpu", &device), DL_INVALID, "there is no backend 'gpu'; there is: cpu, far");
     assert_fails(dl_device_by_id((dl_device_id){12, -1}, &device), DL_INVALID, "number -1");

@@ -28,8 +28,8 @@ static void test_refused_unless_allowed(void **state) {
     dl_tensor a, out = {0};
     far_tensor(&a, DL_F32, 2, two_by_two, (const float[]){1, 2, 3, 4});
     assert_fails(call("matmul", &out, (const dl_tensor *[]){&a, &a}, 2, NULL, 0), DL_UNSUPPORTED,
-                 "backend far has no kernel for matmul on float32, and no composition covers it; --fallback=cpu would run it "
-                 "on the CPU");
+                 "matmul: backend far has no kernel for gemm on float32, and no composition covers it; --fallback=cpu would "
+                 "run it on the CPU");
     assert_null(out.storage);
     dl_call_stats stats;
     dl_calls(&stats);

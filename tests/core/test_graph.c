@@ -25,7 +25,7 @@ static void creations_lie_on_the_graphs_device(void **state) {
     dl_device *before = dl_default_device();
     open_on(&g, &frame, in, &t, "far:1");
     assert_int_equal(dl_emit(&g, "full", NULL, 0, attr, 2), DL_NO_VALUE);
-    assert_fails(dl_graph_status(&g), DL_UNSUPPORTED, "backend far has no kernel for full");
+    assert_fails(dl_graph_status(&g), DL_UNSUPPORTED, "backend far has no kernel for fill");
     assert_ptr_equal(dl_default_device(), before);
     dl_graph_close(&g);
     dl_tensor_clear(&t);
@@ -71,6 +71,26 @@ static void asking_for_what_is_not_there(void **state) {
     dl_tensor_clear(&t);
 }
 
+/* A composition writes its own values and views of them, and inputs of ops that say so; nothing else. */
+static void writing_into_values(void **state) {
+    (void)state;
+    dl_graph g;
+    dl_frame frame;
+    dl_tensor t;
+    const dl_tensor *in[2];
+    const dl_attr first[] = {{.kind = DL_ATTR_INT, .v.i = 0}, {.kind = DL_ATTR_INT, .v.i = 0}, {.kind = DL_ATTR_INT, .v.i = 1}};
+    open_on(&g, &frame, in, &t, "cpu");
+    g.op = dl_op_named("copy");
+    dl_value x = dl_graph_in(&g, 0), own = dl_graph_empty(&g, DL_F32, 1, shape), view = dl_emit(&g, "slice", &own, 1, first, 3);
+    assert_int_equal(dl_emit_into(&g, own, "copy", &x, 1, NULL, 0), own);
+    assert_int_equal(dl_emit_into(&g, view, "copy", &view, 1, NULL, 0), view);
+    assert_ok(dl_graph_status(&g));
+    assert_int_equal(dl_emit_into(&g, x, "copy", &own, 1, NULL, 0), DL_NO_VALUE);
+    assert_fails(dl_graph_status(&g), DL_INTERNAL, "a place to write");
+    dl_graph_close(&g);
+    dl_tensor_clear(&t);
+}
+
 static void values_are_given_back(void **state) {
     (void)state;
     dl_graph g;
@@ -103,6 +123,7 @@ int main(void) {
         cmocka_unit_test(creations_lie_on_the_graphs_device),
         cmocka_unit_test(errors_stick),
         cmocka_unit_test(asking_for_what_is_not_there),
+        cmocka_unit_test(writing_into_values),
         cmocka_unit_test(values_are_given_back),
     };
     return cmocka_run_group_tests(tests, null_install, NULL);

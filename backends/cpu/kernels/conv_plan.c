@@ -134,7 +134,8 @@ static conv_way choose_way(const conv_gather *g) {
     if (g->depth == 0) return CONV_UNROLLED; /* where stride and dilation share a factor, no kernel element may reach a phase */
     if (is_depthwise(g)) return CONV_DEPTHWISE;
     if (g->depth == g->sources && g->depth > 0 && stays_inside(g)) return CONV_DIRECT;
-    const int rows = g->dilation[1] == 1 && g->dilation[2] == 1 && g->stride[1] <= g->kernel[1] && g->stride[2] <= g->kernel[2];
+    const int rows = g->depth > 0 && g->dilation[1] == 1 && g->dilation[2] == 1 && g->stride[1] <= g->kernel[1] &&
+                     g->stride[2] <= g->kernel[2]; /* a sum of nothing is left to the unrolled way */
     return rows && g->kernel[2] * g->sources >= (g->groups > 1 ? shortest_of_group : shortest) ? CONV_ROWS : CONV_UNROLLED;
 }
 

@@ -63,7 +63,8 @@ DL_API const char *dl_backend_name(int32_t k);
 DL_API dl_status dl_backend_devices(const char *backend, int32_t *n);
 DL_API dl_status dl_backend_device(const char *backend, int32_t index, dl_device_facts *out);
 
-/* Opens (once) and returns a device: "cpu", "cuda:1". The pointer stays valid for the process's life. */
+/* Opens (once) and returns a device: "cpu", "cuda:1", or by a part of its name or details in any case: "opencl:pocl". The
+ * pointer stays valid for the process's life. */
 DL_API dl_status dl_device_open(const char *spec, dl_device **out);
 DL_API const char *dl_device_name(const dl_device *); /* "cpu" for index 0, "cuda:1" */
 DL_API dl_device *dl_device_of(const dl_tensor *);    /* NULL for an empty descriptor */
@@ -151,7 +152,7 @@ DL_API dl_status dl_op_define(const char *signature, const char *expression, con
 /* Does this backend compute the op: 0 missing, 1 composed, 2 generated (pointwise), 3 native */
 DL_API int32_t dl_op_coverage(int32_t id, const char *backend);
 
-/* One element of an op that is an expression, for inputs promoted to `type` (float32 or float64 for halves): the reference that
+/* One element of an op that is an expression, for tensors of a common type (float32 or float64 for halves): the reference that
  * kernels are compared with, computed on the host in f64 and int64. in: a value for each tensor; index: the element's row-major
  * number. DL_INVALID where the op is no expression or its type rule refuses the type. */
 DL_API dl_status dl_op_evaluate(int32_t op, dl_dtype type, const double *in, const dl_attr *attr, int32_t n_attr, int64_t index,
@@ -181,6 +182,10 @@ typedef struct dl_call_stats {
     uint64_t calls, plans_made, plans_reused, fallback_calls, fallback_bytes;
 } dl_call_stats;
 DL_API void dl_calls(dl_call_stats *out);
+/* While on, this thread computes with the primitive ops' kernels alone (pointwise, copy, reduce, gemm, gather, scatter_add) and
+ * everything else by composition, as on a backend that has no more: for tests and the conformance kit. Returns the old
+ * value. */
+DL_API int32_t dl_set_primitives_only(int32_t on);
 DL_API void dl_set_fallback(int32_t on); /* allow ops a backend lacks to run on the CPU (--fallback=cpu) */
 
 /* ---- what the conformance kit needs (core/exercise.c) ------------------------------------------------------------------ */

@@ -202,7 +202,8 @@ typedef struct dl_op_def {
     const char *grads; /* pointwise: NULL = derived from expr; "" = not differentiable; else "x: g*…; y: …" with g and out */
     /* Sets shape and type of every out (dl_host.set_out), no data access. NULL for pointwise. */
     dl_status (*infer)(dl_frame *);
-    /* The same op in lower ops: emits calls, then host->returns(graph, output number, value). NULL: none. */
+    /* The same op in lower ops: emits calls, then host->returns(graph, output number, value). DL_UNSUPPORTED, before anything
+     * is emitted, for calls that it does not cover. NULL: none. */
     dl_status (*compose)(dl_graph *, const dl_frame *);
     /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: not differentiable.
      */
@@ -240,7 +241,8 @@ enum {
 typedef struct dl_kernel {
     uint32_t size;
     int32_t priority;
-    const char *op;      /* name without arguments; "pointwise" serves every op that is an expression */
+    const char *op;      /* name without arguments; "pointwise" serves every op that is an expression, "*" every op (but views
+                          * and composites, which run no kernels) */
     const char *backend; /* name */
     /* DL_UNSUPPORTED (no message needed) or DL_OK and a filled plan. May allocate, compile, synchronise. NULL: always OK
      * with an empty per-type plan. */
@@ -352,6 +354,10 @@ typedef struct dl_host {
     /* Since minor 1. In compose and grad: a new uninitialised tensor on the frame's device, for ops that take only shape and
      * dtype from it: fill, ramp, philox. */
     dl_value (*empty)(dl_graph *, dl_dtype type, int32_t ndim, const int64_t *shape);
+    /* In compose, as emit, but the op's one output is written into `into`, which it returns: an input marked Tensor! or
+     * Tensor![], or a value that this composition made and views of it. */
+    dl_value (*emit_into)(dl_graph *, dl_value into, const char *op, const dl_value *in, uint32_t n_in, const dl_attr *attr,
+                          uint32_t n_attr);
 } dl_host;
 
 typedef dl_status (*dl_plugin_init_fn)(const dl_host *host);

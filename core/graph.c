@@ -226,6 +226,12 @@ dl_value dl_emit_into(dl_graph *g, dl_value into, const char *name, const dl_val
     return g->status == DL_OK ? into : DL_NO_VALUE;
 }
 
+dl_value dl_graph_vector(dl_graph *g, int64_t n, const int64_t *values) {
+    dl_value v = dl_graph_empty(g, DL_I64, 1, &n);
+    if (v != DL_NO_VALUE) g->status = dl_tensor_write(g->owned[v], values, (uint64_t)n * sizeof *values);
+    return g->status == DL_OK ? v : DL_NO_VALUE;
+}
+
 int64_t dl_graph_read(dl_graph *g, dl_value v) {
     int64_t x = 0;
     const dl_tensor *t = dl_graph_tensor(g, v);

@@ -40,6 +40,8 @@ dl_value dl_emit_into(dl_graph *, dl_value into, const char *op, const dl_value 
                       uint32_t n_attr);
 /* compose of a DL_OP_SYNC op: an int64 value of one element, read by the host; 0 after an error. */
 int64_t dl_graph_read(dl_graph *, dl_value);
+/* A new int64 vector with values from the host. A step that contains it is not captured. */
+dl_value dl_graph_vector(dl_graph *, int64_t n, const int64_t *values);
 /* A new tensor on the frame's device, uninitialised: for ops that do not read it (fill, ramp, philox), and to be written into.
  */
 dl_value dl_graph_empty(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape);

@@ -17,7 +17,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static dl_kernel_entry *waiting; /* kernels whose op or backend is not registered yet */
 
-/* The generic kernels that serve every expression ("pointwise"), by backend. */
+/* The kernels that serve more than one op, by backend: "pointwise" and "*". */
 static const dl_kernel *generic[DL_MAX_BACKENDS][DL_MAX_KERNELS];
 
 static uint32_t hash_name(const char *name) { /* FNV-1a */
@@ -105,13 +105,28 @@ static void publish(dl_op *op) {
     atomic_store_explicit(&op_count, id + 1, memory_order_release);
 }
 
+static int is_generic(const dl_kernel *kernel) { return strcmp(kernel->op, "pointwise") == 0 || strcmp(kernel->op, "*") == 0; }
+
+/* Does a generic kernel serve this op? "*": every op that runs kernels at all. */
+static int serves(const dl_kernel *kernel, const dl_op *op) {
+    if (*kernel->op == '*') return !(op->def.flags & (DL_OP_VIEW | DL_OP_COMPOSITE));
+    return (op->def.flags & DL_OP_POINTWISE) != 0;
+}
+
+/* A new op takes the generic kernels that came before it. */
+static void place_generic(dl_op *op) {
+    for (int32_t b = 0; b < DL_MAX_BACKENDS; b++)
+        for (int32_t k = 0; generic[b][k]; k++)
+            if (serves(generic[b][k], op)) insert_kernel(op->kernels[b], generic[b][k]);
+}
+
 static int place(const dl_kernel *kernel) {
     const dl_backend_entry *backend = dl_backend_find(kernel->backend);
     if (!backend) return 0;
-    if (strcmp(kernel->op, "pointwise") == 0) {
+    if (is_generic(kernel)) {
         insert_kernel(generic[backend->number], kernel);
         for (int32_t k = 0; k < op_count; k++)
-            if (ops[k]->def.flags & DL_OP_POINTWISE) insert_kernel(ops[k]->kernels[backend->number], kernel);
+            if (serves(kernel, ops[k])) insert_kernel(ops[k]->kernels[backend->number], kernel);
         return 1;
     }
     dl_op *op = dl_op_named(kernel->op);
@@ -132,7 +147,7 @@ static dl_status add_locked(dl_op *op) {
     const dl_op *other = dl_op_named(op->name);
     if (other) return dl_failf(DL_INVALID, "op '%s' of %s is already registered by %s", op->name, op->plugin, other->plugin);
     if (op_count == DL_MAX_OPS) return dl_failf(DL_INVALID, "op '%s': the registry is full (%d ops)", op->name, DL_MAX_OPS);
-    if (op->def.flags & DL_OP_POINTWISE) memcpy(op->kernels, generic, sizeof generic);
+    place_generic(op);
     publish(op);
     place_waiting();
     return DL_OK;

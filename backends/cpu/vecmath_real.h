@@ -30,7 +30,7 @@ CPU_INLINE REAL R(dl_min)(REAL a, REAL b) {
 /* The exact quotient rounded towards zero: a / b itself may have been rounded up to a whole number that a does not reach. */
 CPU_INLINE REAL R(dl_idiv)(REAL a, REAL b) {
     REAL q = LIBM(__builtin_trunc)(a / b), rest = LIBM(__builtin_fma)(-q, b, a);
-    int beyond = (rest != 0) & ((rest < 0) != (a < 0));
+    int beyond = ((rest < 0) & (a > 0)) | ((rest > 0) & (a < 0)); /* not where rest is NaN: b is infinite, or a */
     return beyond ? q - LIBM(__builtin_copysign)(1, q) : q;
 }
 CPU_INLINE REAL R(dl_imod)(REAL a, REAL b) { return LIBM(fmod)(a, b); }

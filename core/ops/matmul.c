@@ -1,6 +1,7 @@
 /* matmul.c - matrix products. */
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
+#include <math.h>
 
 /* The last two sizes of a factor; a vector is a row on the left and a column on the right. */
 typedef struct matrix {
@@ -167,11 +168,20 @@ dl_status grad_linear(dl_graph *g, const dl_frame *f) {
 
 /* ---- addmm --------------------------------------------------------------------------------------------------------- */
 
+/* Integers have no fraction of themselves to give. */
+static dl_status whole_factor(const dl_frame *f, uint32_t k, const char *name) {
+    const double x = attr_float(f, k);
+    if (is_floating(f->in[1]->type) || x == floor(x)) return DL_OK;
+    return dl_failf(DL_INVALID, "expected a whole %s for %s, got %g", name, dl_dtype_name(f->in[1]->type), x);
+}
+
 dl_status infer_addmm(dl_frame *f) {
     const dl_tensor *c = f->in[0], *a = f->in[1], *b = f->in[2];
     DL_TRY(rule_same_type(a, "a", b, "b"));
     DL_TRY(rule_same_type(a, "a", c, "c"));
     DL_TRY(product_type(a));
+    DL_TRY(whole_factor(f, 0, "beta"));
+    DL_TRY(whole_factor(f, 1, "alpha"));
     int32_t n = a->ndim;
     if ((n != 2 && n != 3) || b->ndim != n || (n == 3 && a->shape[0] != b->shape[0]) || a->shape[n - 1] != b->shape[n - 2])
         return dl_failf(DL_INVALID, "expected a of (n, k) and b of (k, m), or a batch of such, got %s and %s", shape_text(a).s,

@@ -2,8 +2,10 @@
  *
  * The stream is that of backends/cpu/kernels/random.c: masks and integers are equal bit for bit, floating values up to the
  * rounding of their functions. */
+#include "core/mem.h"
 #include "core/ops/emit.h"
 #include "core/ops/functions.h"
+#include "core/random.h"
 #include "dlrun/philox.h"
 #include <math.h>
 
@@ -121,6 +123,35 @@ dl_status compose_random_int(dl_graph *g, const dl_frame *f) {
     else if (range)
         x = scaled(g, x, range);
     return returned(g, 0, emit1(g, "add_scalar", x, ATTRS(DL_INT(lo))), out->type);
+}
+
+/* ---- randperm: one exchange depends on all before it, so the host makes it (Durstenfeld, CACM 1964) ---------------------- */
+
+__extension__ typedef unsigned __int128 uint128;
+
+static uint64_t draw64(uint64_t key, uint64_t call, int64_t element) {
+    uint32_t high[4], low[4];
+    dl_philox_block(key, call, (uint64_t)element / 4, high);
+    dl_philox_block(key, dl_philox_low_call(call), (uint64_t)element / 4, low);
+    return (uint64_t)high[element % 4] << 32 | low[element % 4];
+}
+
+/* Position i, from the last down, is exchanged with one of 0..i. */
+dl_status compose_randperm(dl_graph *g, const dl_frame *f) {
+    const int64_t n = f->out[0]->shape[0];
+    uint64_t key, call;
+    int64_t *order = dl_mem(NULL, (size_t)(n + 1) * sizeof *order);
+    if (!order) return dl_failf(DL_NOMEM, "out of memory for %lld numbers", (long long)n);
+    dl_random_take(&key, &call);
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    for (int64_t i = n - 1; i > 0; i--) {
+        const int64_t j = (int64_t)((uint128)draw64(key, call, i) * (uint64_t)(i + 1) >> 64), last = order[i];
+        order[i] = order[j];
+        order[j] = last;
+    }
+    dl_value y = dl_graph_vector(g, n, order);
+    dl_mem(order, 0);
+    return returned(g, 0, y, f->out[0]->type);
 }
 
 /* ---- dropout ------------------------------------------------------------------------------------------------------------ */

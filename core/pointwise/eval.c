@@ -42,7 +42,7 @@ static double float_unary(int32_t op, double x) {
 /* The exact quotient rounded towards zero: a / b itself may have been rounded up to a whole number that a does not reach. */
 static double float_idiv(double a, double b) {
     double q = trunc(a / b), rest = fma(-q, b, a);
-    bool beyond = rest != 0 && (rest < 0) != (a < 0);
+    bool beyond = (rest < 0 && a > 0) || (rest > 0 && a < 0); /* not where rest is NaN: b is infinite, or a */
     return beyond ? q - copysign(1, q) : q;
 }
 

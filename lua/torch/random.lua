@@ -142,13 +142,13 @@ function F.random(first, second)
     return tensor.item(Tensor.random(raw.empty(C.DL_F64, {1}), first, second))
 end
 
--- A random order of 1..n.
+-- A random order of 1..n. It is made on the CPU, one exchange after the other, wherever it goes then.
 local function randperm(res, n)
     if luaType(n) ~= 'number' or n < 0 or n % 1 ~= 0 then fail('randperm: a whole number is expected, not %s', tostring(n)) end
-    local y = ops.randperm(n)
+    local y = into.randperm(raw.empty(C.DL_I64, {n}, require('torch.storage').cpu()), n)
     into.add_scalar(y, y, 1)
-    if not res then return types.default.dtype == C.DL_I64 and y or raw.to(y, nil, types.default.dtype) end
-    return into.copy(resize.to(res, {n}), y)
+    if not res then return raw.to(y, C.dl_default_device(), types.default.dtype) end
+    return into.copy(resize.to(res, {n}), raw.to(y, raw.device(res)))
 end
 function F.randperm(a, b)
     if isTensor(a) then return randperm(a, b) end

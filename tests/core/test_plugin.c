@@ -59,7 +59,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* The listed candidate whose path ends so; loaded -1: none. */
+/* The listed candidate whose path ends so; state -1: none. */
 static dl_plugin_info listed(const char *ending) {
     dl_plugin_info info;
     for (int32_t k = 0; k < dl_plugin_count(); k++) {
@@ -67,23 +67,24 @@ static dl_plugin_info listed(const char *ending) {
         size_t n = strlen(info.path), m = strlen(ending);
         if (n >= m && strcmp(info.path + n - m, ending) == 0) return info;
     }
-    return (dl_plugin_info){.loaded = -1};
+    return (dl_plugin_info){.state = -1};
 }
 
 static void candidates_are_listed_with_reasons(void **state) {
     (void)state;
     assert_int_equal(dl_plugin_count(), 3);
     dl_plugin_info info = listed("/lazy.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 2);
+    assert_string_equal(info.from, "DLRUN_PLUGIN_PATH");
     assert_string_equal(info.name, "lazy");
     assert_string_equal(info.version, "2.0");
     assert_non_null(strstr(info.reason, "waits until backend 'lazy' is asked for"));
     info = listed("/text.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 0);
     assert_string_equal(info.name, "");
     assert_non_null(strstr(info.reason, "truncated"));
     info = listed("/no_identity.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 0);
     assert_non_null(strstr(info.reason, "no identity note"));
     assert_null(getenv("DLRUN_TEST_NO_IDENTITY_RAN"));
     assert_fails(dl_plugin_get(-1, &info), DL_INVALID, "no plugin number -1");
@@ -102,7 +103,7 @@ static void lazy_plugins_wait(void **state) {
     assert_int_equal(n, 0);
     assert_non_null(getenv("DLRUN_TEST_LAZY_RAN"));
     assert_fails(dl_device_open("lazy", &device), DL_UNSUPPORTED, "no lazy device");
-    assert_int_equal(listed("/lazy.so").loaded, 1);
+    assert_int_equal(listed("/lazy.so").state, 1);
     assert_string_equal(listed("/lazy.so").reason, "");
     assert_true(dl_backend_find("lazy")->dl_type >= 12);
     assert_int_equal(dl_backend_count(), 3);
@@ -119,7 +120,8 @@ static void loading(void **state) {
     int32_t n = dl_plugin_count();
     assert_ok(dl_plugin_load(plugin("good"))); /* again: nothing happens */
     assert_int_equal(dl_plugin_count(), n);
-    assert_int_equal(listed("/good.so").loaded, 1);
+    assert_int_equal(listed("/good.so").state, 1);
+    assert_string_equal(listed("/good.so").from, "asked for");
 }
 
 static void nothing_of_a_failed_init_remains(void **state) {
@@ -133,7 +135,7 @@ static void nothing_of_a_failed_init_remains(void **state) {
     assert_null(dl_backend_find("ghost"));
     assert_fails(dl_device_open("fails", &device), DL_INVALID, "the hardware is missing"); /* says why it is not there */
     dl_plugin_info info = listed("/fails.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 0);
     assert_string_equal(info.reason, "the hardware is missing");
 }
 
@@ -179,7 +181,7 @@ static void all_or_nothing_when_memory_runs_out(void **state) {
     assert_int_equal(dl_op_coverage(dl_op_find("heavy::b"), "cpu"), 3);
     assert_int_equal(dl_op_coverage(dl_op_find("heavy::a"), "heavy"), 0);
     assert_non_null(dl_op_named("copy")->kernels[backend->number][0]);
-    assert_int_equal(listed("/heavy.so").loaded, 1);
+    assert_int_equal(listed("/heavy.so").state, 1);
     assert_string_equal(listed("/heavy.so").reason, "");
 }
 

@@ -79,8 +79,16 @@ typedef double f64;
 #define as_f64(x) as_double(x)
 #endif
 
-#define load_f16(p, i) vload_half((i), (GLOBAL const half *)(p))
-#define store_f16(p, i, v) vstore_half_rte((v), (i), (GLOBAL half *)(p))
+/* NaN by its bits: not every driver's conversion keeps it. */
+DEVICE f32 load_f16(GLOBAL const u16 *p, i64 i) {
+    return (p[i] & 0x7fff) > 0x7c00 ? as_float(0x7fc00000) : vload_half(i, (GLOBAL const half *)p);
+}
+DEVICE void store_f16(GLOBAL u16 *p, i64 i, f32 v) {
+    if (v != v)
+        p[i] = 0x7e00;
+    else
+        vstore_half_rte(v, i, (GLOBAL half *)p);
+}
 #define dl_compare_swap(p, old, now) atomic_cmpxchg((p), (old), (now))
 
 #else /* CUDA C */

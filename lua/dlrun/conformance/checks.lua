@@ -19,7 +19,7 @@ local BY_STRIDES = {as_strided = true, view = true}
 local function prepare(op, row, type)
     local case = {op = op, row = row, type = type, specs = tensors.inputs(row.inputs), hosts = {}, inputs = {}}
     for k, spec in ipairs(case.specs) do
-        local inputType = spec and (spec.type or type)
+        local inputType = spec and tensors.typeOf(spec, type)
         case.hosts[k] = spec and tensors.host(tensors.values(spec, inputType, 29 * k), inputType, spec.shape)
     end
     case.attributes = tensors.attributes(row.attributes, type.dtype)

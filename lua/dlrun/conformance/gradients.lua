@@ -90,7 +90,7 @@ return function(op, row, device, type)
     local specs, values, inputs, active = tensors.inputs(row.inputs), {}, {}, {}
     for k, spec in ipairs(specs) do
         if spec then
-            local inputType = spec.type and not spec.type.floating and spec.type or type
+            local inputType = spec.type and not spec.type.floating and spec.type or tensors.typeOf(spec, type)
             local host = tensors.host(tensors.values(spec, inputType, 29 * k), inputType, spec.shape)
             values[k] = tensors.read(host)
             inputs[k] = tensors.laid(host, 'contiguous', device)

@@ -74,7 +74,7 @@ local function plain(x) return {shape = tensors.shape(x), values = tensors.read(
 local function onCpu(op, row, specs, type, inputs, wide, composed)
     local ins = {}
     for k, x in ipairs(inputs) do
-        local inputType = specs[k] and (specs[k].type or type)
+        local inputType = specs[k] and tensors.typeOf(specs[k], type)
         if x and wide and inputType.floating then inputType = types.byName.float64 end
         ins[k] = x and tensors.host(x.values, inputType, x.shape)
     end

@@ -23,7 +23,7 @@ local function plain(x) return {shape = tensors.shape(x), values = tensors.read(
 local function makeInputs(row, type, device)
     local inputs = {}
     for k, spec in ipairs(tensors.inputs(row.inputs)) do
-        local inputType = spec and (spec.type or type)
+        local inputType = spec and tensors.typeOf(spec, type)
         inputs[k] = spec and tensors.laid(tensors.host(tensors.values(spec, inputType, 29 * k), inputType, spec.shape),
             'contiguous', device)
     end

@@ -46,11 +46,11 @@ local function count(shape)
 end
 M.count = count
 
--- One word of a case's inputs: {shape, type (nil: the dtype in test), lo, hi, constant, transposed}.
+-- One word of a case's inputs: {shape, type (nil: the dtype in test), wide (no half), lo, hi, constant, transposed}.
 local function parseInput(word)
     if word == '-' then return false end
     local letter, rest = word:match '^(%a):(.*)$'
-    local spec = {constant = letter == 'c', type = LETTERS[letter] and types.byName[LETTERS[letter]], shape = {}}
+    local spec = {constant = letter == 'c', wide = letter == 'w', type = LETTERS[letter] and types.byName[LETTERS[letter]], shape = {}}
     local sizes, lo, hi = (rest or word):match '^([^@]*)@?([^:]*):?(.*)$'
     sizes, spec.transposed = sizes:gsub('%^', '')
     spec.transposed = spec.transposed > 0
@@ -63,6 +63,12 @@ function M.inputs(text)
     local specs = {}
     for word in text:gmatch '%S+' do table.insert(specs, parseInput(word)) end
     return specs
+end
+
+-- The type of an input where `type` is in test.
+function M.typeOf(spec, type)
+    if spec.type then return spec.type end
+    return spec.wide and type.packed and types.byName.float32 or type
 end
 
 -- Values of an input as a Lua array in logical order, for the type. As text has it, an integer's range excludes its end.
@@ -128,7 +134,14 @@ function M.read(x)
     local n = tonumber(C.dl_tensor_count(wide._t))
     local data, values = ffi.new('double[?]', math.max(n, 1)), {}
     if n > 0 then base.check(C.dl_tensor_read(wide._t, data, n * 8)) end
-    for k = 1, n do values[k] = data[k - 1] end
+    -- LuaJIT takes the bits of some NaN for other values (nil): those are told by their bits
+    local words = ffi.cast('uint32_t *', data)
+    for k = 1, n do
+        local high, low = words[2 * k - 1], words[2 * k - 2]
+        local magnitude = bit.band(high, 0x7fffffff)
+        local nan = magnitude > 0x7ff00000 or magnitude == 0x7ff00000 and low ~= 0
+        values[k] = nan and 0 / 0 or data[k - 1]
+    end
     return values
 end
 

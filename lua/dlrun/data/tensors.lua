@@ -15,9 +15,11 @@ end
 
 function Dataset.size(ds) return ds.data:size(1) end
 
--- Samples as one x and one y, without transform: those of the index tensor, or `count` from number `first` on. Copies.
+-- Samples as one x and one y, without transform: those of the index tensor (on any device), or `count` from number `first` on.
+-- Copies.
 function Dataset.gather(ds, indices, first, count)
-    if indices then return ds.data:index(1, indices), ds.labels:index(1, indices) end
+    local function chosen(x) return x:index(1, indices:to(x:device())) end
+    if indices then return chosen(ds.data), chosen(ds.labels) end
     return ds.data:narrow(1, first, count):clone(), ds.labels:narrow(1, first, count):clone()
 end
 

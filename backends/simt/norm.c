@@ -117,7 +117,9 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan) {
     const dl_dtype mean = f->out[1]->type;
     const dl_tensor *running_mean = f->n_in > 3 ? f->in[3] : NULL, *running_var = f->n_in > 3 ? f->in[4] : NULL;
     const simt_wanted wanted[] = {
-        {"norm", 4, {f->in[0]->type, mean, running_mean ? running_mean->type : mean, running_var ? running_var->type : mean}}};
+        {"norm_forward",
+         4,
+         {f->in[0]->type, mean, running_mean ? running_mean->type : mean, running_var ? running_var->type : mean}}};
     return simt_plan(f, plan, text_norm_cl, wanted, 1);
 }
 

@@ -57,7 +57,7 @@ static void forward(const norm_case *c) {
     if (c->weighted) in[1] = add(&b, c->type, weight_ndim, weight, 0);
     if (c->weighted > 1) in[2] = add(&b, c->type, weight_ndim, weight, 0);
     if (c->kind == BATCH && (c->weighted || !c->flag)) {
-        in[3] = add(&b, c->weighted == 1 ? DL_F64 : DL_F32, 1, c->shape + 1, 0);
+        in[3] = add(&b, statistics(c->type), 1, c->shape + 1, 0);
         in[4] = add(&b, DL_F32, 1, c->shape + 1, 1);
     }
     add(&out, c->type, c->ndim, c->shape, 0);

@@ -76,7 +76,7 @@ static dl_status open_file(const candidate *c) {
     if (!handle) return dl_failf(DL_ABI, "%s", dlerror());
     dl_plugin_init_fn init = find_init(handle);
     if (!init) return dl_failf(DL_ABI, "it exports no dl_plugin_init");
-    return dl_host_run_init(init, dl_host_table(), c->identity.name);
+    return dl_host_run_init(init, c->identity.name);
 }
 
 static dl_status judge(candidate *c) {

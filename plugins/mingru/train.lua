@@ -34,8 +34,11 @@ local criterion = nn.CrossEntropyCriterion()
 local optimizer = optim.Adam(model:parameters(), {lr = opt.lr})
 
 local function accuracy()
-    local x, y = test:gather(nil, 1, test:size())
-    return torch.noGrad(function() return model(x):argmax(2):eq(y):float():mean() end)
+    local right = 0
+    torch.noGrad(function()
+        for x, y in data.loader(test, {batchSize = 500})() do right = right + model(x):argmax(2):eq(y):float():sum() end
+    end)
+    return right / test:size()
 end
 
 local loader = data.loader(train, {batchSize = opt.batch, shuffle = true})

@@ -105,7 +105,7 @@ static void new_plugin_in_an_old_host(void **state) {
     dl_host *old = malloc(HOST_1_0);
     memcpy((void *)old, (const void *)dl_host_table(), HOST_1_0);
     memcpy((void *)old, &head, sizeof head);
-    assert_ok(dl_host_run_init(init_of(plugin("new/content")), old, "content"));
+    assert_ok(dl_host_run_init_with(init_of(plugin("new/content")), old, "content"));
     free(old);
     assert_int_equal(dl_op_find("content::later"), -1);
     dl_tensor x = {0}, y = {0};

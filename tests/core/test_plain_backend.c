@@ -1,6 +1,7 @@
 /* test_plain_backend.c - the example backends of plugins/: plain, whose handles are no addresses and which has six kernels, and
  * null, which has one for everything. Values over all dtypes and layouts: tests/lua/plugins/plain_spec.lua. */
 #include "engine_support.h"
+#include "tensor.h"
 #include <errno.h>
 #include <unistd.h>
 

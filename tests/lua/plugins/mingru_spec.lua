@@ -2,7 +2,8 @@
 local checks = require 'tests.lua.checks'
 local support = require 'tests.lua.support'
 local ops = require 'torch.ops'
-local plugin = os.getenv 'DLRUN_BUILD' .. '/plugins/mingru.so'
+local built = os.getenv 'DLRUN_BUILD' .. '/plugins'
+local plugin = built .. '/mingru.so'
 require 'dlrun.plugins'.load(plugin)
 require 'mingru'
 local scan = ops['mingru::scan']
@@ -72,6 +73,16 @@ describe('mingru::scan', function()
         end
     end)
 
+    it('passes the conformance kit: its kernel on the CPU, its composition on a backend without', function()
+        for backend, verdict in pairs {cpu = '1 native', plain = '1 composed'} do
+            local status, out = support.dlrun {'--plugin=' .. built .. '/plain.so', '--plugin=' .. plugin,
+                '--cases=plugins/mingru/cases.def', '--conformance=' .. backend .. '/mingru::scan'}
+            assert.equal(0, status, out)
+            assert.matches(verdict, out, 1, true)
+            assert.matches(' 0 failed', out, 1, true)
+        end
+    end)
+
     it('refuses what does not fit', function()
         assert.error_matches(function() scan(random(2, 3), random(2, 3)) end,
             'mingru::scan: expected a and b of shape %(N, T, C%)')
@@ -135,5 +146,16 @@ describe('nn.MinGRU', function()
         assert.equal(5, #losses)
         assert.is_true(losses[5] < losses[1] / 2)
         assert.is_true(last > 40)
+    end)
+
+    it('computes the same on another backend', function()
+        local few = {'plugins/mingru/train.lua', '--digits=128', '--epochs=1', '--hidden=16'}
+        local _, here = support.dlrun {'--plugin=' .. plugin, unpack(few)}
+        local status, there, err = support.dlrun {'--plugin=' .. built .. '/plain.so', '--plugin=' .. plugin,
+            '--backend=plain', unpack(few)}
+        assert.equal('', err)
+        assert.equal(0, status)
+        local a, b = here:match 'loss (%S+)', there:match 'loss (%S+)'
+        assert.is_true(math.abs(tonumber(a) - tonumber(b)) < 2e-3)
     end)
 end)

@@ -1,5 +1,6 @@
 -- plugins/snake: an op that is one expression has everything that built-in ones have.
 local checks = require 'tests.lua.checks'
+local support = require 'tests.lua.support'
 local ops = require 'torch.ops'
 require 'dlrun.plugins'.load(os.getenv 'DLRUN_BUILD' .. '/plugins/snake.so')
 local snake = ops['snake::snake']
@@ -35,6 +36,17 @@ describe('snake::snake', function()
         local second = torch.grad(slope:sum(), leaf)
         local exact = torch.mul(torch.cos(x * 1.4), 1.4) -- d/dx (1 + sin(2 alpha x))
         assert.is_true(checks.difference(second, exact) < 1e-10)
+    end)
+
+    it('passes the conformance kit on every backend', function()
+        local folder = os.getenv 'DLRUN_BUILD' .. '/plugins'
+        for _, backend in ipairs {'cpu', 'plain'} do
+            local status, out = support.dlrun {'--plugin=' .. folder .. '/plain.so', '--plugin=' .. folder .. '/snake.so',
+                '--conformance=' .. backend .. '/snake::snake'}
+            assert.equal(0, status, out)
+            assert.matches('1 generated', out, 1, true)
+            assert.matches(' 0 failed', out, 1, true)
+        end
     end)
 
     it('is fused behind a layer where a module offers it', function()

@@ -15,7 +15,7 @@ int bare_start(void **state) {
         bare = dl_backend_find(name ? name : "opencl")->api;
         bare.name = "bare";
         bare.dl_device_type = 0;
-        if (dl_host_run_init(add, dl_host_table(), "bare") != DL_OK) {
+        if (dl_host_run_init(add, "bare") != DL_OK) {
             print_error("%s\n", dl_last_error());
             return -1;
         }

@@ -91,7 +91,7 @@ static void every_op(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_op)};
     if (et_start(NULL) != 0) return 1;
-    if (dl_host_run_init(nvrtc_init, dl_host_table(), "check-simt") != DL_OK) {
+    if (dl_host_run_init(nvrtc_init, "check-simt") != DL_OK) {
         printf("check-simt is skipped: %s\n", dl_last_error());
         return 0;
     }

@@ -26,7 +26,7 @@ static void seen(dl_tensor *out, const dl_tensor *t, int sliced, int transposed)
     const dl_tensor *in = t;
     for (int d = 0; d < 2 && sliced; d++) {
         o = &part[d];
-        assert_ok(dl_call(dl_op_find("slice"), &in, 1, &o, 1, ATTR(INT(d), INT(1), INT(t->shape[d]), INT(1))));
+        assert_ok(dl_call(dl_op_find("slice"), &in, 1, &o, 1, ATTR(INT(d), INT(1), INT(t->shape[d] - 1), INT(1))));
         in = o;
     }
     o = out;

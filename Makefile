@@ -23,7 +23,7 @@ ifneq ($(filter-out $(BARE_GOALS),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/config.mk
 endif
 
-include mk/deps.mk mk/flags.mk mk/text.mk mk/core.mk mk/cpu.mk mk/simt.mk mk/opencl.mk mk/host.mk mk/plugins.mk mk/tests.mk mk/bench.mk mk/check.mk mk/install.mk
+include mk/deps.mk mk/flags.mk mk/text.mk mk/core.mk mk/cpu.mk mk/simt.mk mk/opencl.mk mk/host.mk mk/plugins.mk mk/tests.mk mk/bench.mk mk/conformance.mk mk/check.mk mk/install.mk
 
 .PHONY: all mnist clean help
 all: core cpu opencl host examples plugins ## everything a user runs

@@ -2,10 +2,10 @@
  * constructors. The file is not trusted: it is read with pread (never mapped, since it may shrink) and every offset is
  * checked. Formats: System V gABI, chapters "ELF header" and "Note section". */
 #include "elf_note.h"
+#include "elf_file.h"
 #include "mem.h"
 #include "status.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -14,24 +14,6 @@
 #include <unistd.h>
 
 enum { NOTES_LIMIT = 1 << 20 }; /* no honest note segment is larger */
-
-typedef struct elf_file {
-    int fd;
-    uint64_t bytes;
-} elf_file;
-
-static dl_status read_at(const elf_file *f, uint64_t offset, void *to, uint64_t bytes, const char *what) {
-    if (offset > f->bytes || bytes > f->bytes - offset)
-        return dl_failf(DL_ABI, "truncated: its %s reaches to byte %llu, the file has %llu", what,
-                        (unsigned long long)(offset + bytes), (unsigned long long)f->bytes);
-    for (uint64_t done = 0; done < bytes;) {
-        ssize_t n = pread(f->fd, (char *)to + done, bytes - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return dl_failf(DL_IO, "cannot be read: %s", n ? strerror(errno) : "it shrank meanwhile");
-        done += (uint64_t)n;
-    }
-    return DL_OK;
-}
 
 static dl_status check_header(const Elf64_Ehdr *h) {
     if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0) return dl_failf(DL_ABI, "not a shared object: no ELF header");
@@ -93,24 +75,31 @@ static dl_status scan_segment(const elf_file *f, const Elf64_Phdr *segment, dl_i
     if (segment->p_filesz == 0) return DL_OK;
     unsigned char *notes = dl_mem(NULL, segment->p_filesz);
     if (!notes) return dl_failf(DL_NOMEM, "out of memory reading its notes");
-    dl_status status = read_at(f, segment->p_offset, notes, segment->p_filesz, "note segment");
+    dl_status status = dl_elf_read(f, segment->p_offset, notes, segment->p_filesz, "note segment");
     if (status == DL_OK) status = scan_notes(notes, segment->p_filesz, segment->p_align == 8 ? 8 : 4, out, found);
     dl_mem(notes, 0);
     return status;
 }
 
+static dl_status scan_segments(const elf_file *f, const Elf64_Phdr *segments, uint32_t n, dl_identity *out) {
+    int found = 0;
+    for (uint32_t k = 0; k < n; k++)
+        if (segments[k].p_type == PT_NOTE) DL_TRY(scan_segment(f, &segments[k], out, &found));
+    return found ? DL_OK : dl_failf(DL_ABI, "not a dlrun plugin: it has no identity note (DL_PLUGIN_IDENTITY)");
+}
+
 static dl_status scan_file(const elf_file *f, dl_identity *out) {
     Elf64_Ehdr header;
-    int found = 0;
-    DL_TRY(read_at(f, 0, &header, sizeof header, "ELF header"));
+    DL_TRY(dl_elf_read(f, 0, &header, sizeof header, "ELF header"));
     DL_TRY(check_header(&header));
-    for (uint64_t k = 0; k < header.e_phnum; k++) {
-        Elf64_Phdr segment;
-        if (header.e_phoff > f->bytes) return dl_failf(DL_ABI, "truncated: its program headers lie behind its end");
-        DL_TRY(read_at(f, header.e_phoff + k * sizeof segment, &segment, sizeof segment, "program header"));
-        if (segment.p_type == PT_NOTE) DL_TRY(scan_segment(f, &segment, out, &found));
-    }
-    return found ? DL_OK : dl_failf(DL_ABI, "not a dlrun plugin: it has no identity note (DL_PLUGIN_IDENTITY)");
+    const uint64_t bytes = header.e_phnum * sizeof(Elf64_Phdr);
+    Elf64_Phdr *segments = dl_mem(NULL, bytes);
+    if (!segments) return dl_failf(DL_NOMEM, "out of memory reading its program headers");
+    dl_status status = dl_elf_read(f, header.e_phoff, segments, bytes, "program headers");
+    if (status == DL_OK) status = scan_segments(f, segments, header.e_phnum, out);
+    if (status == DL_OK) status = dl_elf_check_loadable(f, &header, segments);
+    dl_mem(segments, 0);
+    return status;
 }
 
 dl_status dl_identity_read(const char *path, dl_identity *out) {
@@ -138,32 +127,39 @@ static const char *sanitizer_text(uint32_t sanitizer) {
     return sanitizer < sizeof text / sizeof *text ? text[sanitizer] : "an unknown sanitizer";
 }
 
-static dl_status check_isa(uint64_t isa) {
-    uint64_t unknown = isa & ~(uint64_t)(DL_ISA_AVX2 | DL_ISA_AVX512);
+uint64_t dl_isa_present(void) {
+    uint64_t isa = 0;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) isa |= DL_ISA_AVX2;
+    if (isa && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        isa |= DL_ISA_AVX512;
+#endif
+    return isa;
+}
+
+static dl_status check_isa(uint64_t isa, uint64_t present) {
+    uint64_t unknown = isa & ~(uint64_t)(DL_ISA_AVX2 | DL_ISA_AVX512), missing = isa & ~present;
     if (unknown)
         return dl_failf(DL_ABI, "requires instruction-set bits 0x%llx, which this host does not know",
                         (unsigned long long)unknown);
-    int avx2 = 0, avx512 = 0;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-#endif
-    if (isa & DL_ISA_AVX2 && !avx2) return dl_failf(DL_ABI, "requires AVX2 and FMA, which this processor lacks");
-    if (isa & DL_ISA_AVX512 && !avx512) return dl_failf(DL_ABI, "requires AVX-512 (F, DQ, BW, VL), which this processor lacks");
+    if (missing & DL_ISA_AVX2) return dl_failf(DL_ABI, "requires AVX2 and FMA, which this processor lacks");
+    if (missing) return dl_failf(DL_ABI, "requires AVX-512 (F, DQ, BW, VL), which this processor lacks");
     return DL_OK;
 }
 
-dl_status dl_identity_check(const dl_identity *id) {
+dl_status dl_identity_check_against(const dl_identity *id, uint32_t abi_minor, uint64_t isa) {
     if (id->abi_major != DL_ABI_MAJOR)
         return dl_failf(DL_ABI, "built for plugin ABI %u, this host has %d: rebuild it", id->abi_major, DL_ABI_MAJOR);
-    if (id->abi_needs > DL_ABI_MINOR)
-        return dl_failf(DL_ABI, "needs plugin ABI %d.%u, this host has %d.%d: update dlrun", DL_ABI_MAJOR, id->abi_needs,
-                        DL_ABI_MAJOR, DL_ABI_MINOR);
+    if (id->abi_needs > abi_minor)
+        return dl_failf(DL_ABI, "needs plugin ABI %d.%u, this host has %d.%u: update dlrun", DL_ABI_MAJOR, id->abi_needs,
+                        DL_ABI_MAJOR, abi_minor);
     if (strcmp(id->target, DL_TARGET) != 0) return dl_failf(DL_ABI, "built for %s, this host is %s", id->target, DL_TARGET);
     if (id->sanitizer != DL_SANITIZER_BUILT)
         return dl_failf(DL_ABI, "built with %s, this host with %s: build both alike", sanitizer_text(id->sanitizer),
                         sanitizer_text(DL_SANITIZER_BUILT));
-    return check_isa(id->isa);
+    return check_isa(id->isa, isa);
 }
+
+dl_status dl_identity_check(const dl_identity *id) { return dl_identity_check_against(id, DL_ABI_MINOR, dl_isa_present()); }

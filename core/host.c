@@ -110,14 +110,18 @@ static void clear_stage(stage *s) {
     dl_mem(s->kernels, 0);
 }
 
-dl_status dl_host_run_init(dl_plugin_init_fn init, const char *plugin) {
+dl_status dl_host_run_init_with(dl_plugin_init_fn init, const dl_host *table, const char *plugin) {
     stage own = {.plugin = plugin}, *outer = current;
     current = &own;
-    dl_status status = init(dl_host_table());
+    dl_status status = init(table);
     current = outer;
     if (status == DL_OK) status = commit(&own);
     clear_stage(&own);
     return status;
+}
+
+dl_status dl_host_run_init(dl_plugin_init_fn init, const char *plugin) {
+    return dl_host_run_init_with(init, dl_host_table(), plugin);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */

@@ -14,8 +14,24 @@ static enum { UNTOUCHED, RUNNING, DONE } phase;
 static _Atomic int32_t ready;
 static dl_status outcome;
 
+/* Half a registry cannot be registered again. */
+static dl_status again(dl_status outcome) {
+    if (outcome != DL_OK) dl_failf(outcome, "dlrun could not start in this process: %s", dl_status_text(outcome));
+    return outcome;
+}
+
+dl_status dl_init_ops(void) {
+    static int tried;
+    static dl_status first;
+    pthread_mutex_lock(&init_lock);
+    dl_status status = tried ? again(first) : (first = dl_ops_register_builtin());
+    tried = 1;
+    pthread_mutex_unlock(&init_lock);
+    return status;
+}
+
 static dl_status start(void) {
-    DL_TRY(dl_ops_register_builtin());
+    DL_TRY(dl_init_ops());
     return dl_plugins_scan();
 }
 
@@ -27,9 +43,8 @@ dl_status dl_init(void) {
         outcome = start();
         phase = DONE;
         if (outcome == DL_OK) atomic_store_explicit(&ready, 1, memory_order_release);
-    } else if (phase == DONE && outcome != DL_OK) {
-        /* Half a registry cannot be registered again. */
-        dl_failf(outcome, "dlrun could not start in this process: %s", dl_status_text(outcome));
+    } else if (phase == DONE) {
+        (void)again(outcome);
     }
     dl_status status = phase == RUNNING ? DL_OK : outcome;
     pthread_mutex_unlock(&init_lock);

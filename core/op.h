@@ -66,6 +66,7 @@ dl_status dl_op_make(const dl_op_def *, const char *plugin, dl_op **out); /* the
 void dl_kernel_add(dl_kernel_entry *);
 void dl_kernels_adopt(void);             /* a backend has come: places the kernels that waited for it */
 dl_status dl_ops_register_builtin(void); /* ops.def and pointwise.def; core/builtin.c */
+dl_status dl_init_ops(void);             /* that, once: the first half of dl_init(), before the search for plugins */
 dl_status dl_op_publish(dl_op *);        /* a ready-made op (gradients of pointwise ops): owned by the registry if DL_OK */
 
 dl_op *dl_op_at(int32_t id); /* NULL: no such op */

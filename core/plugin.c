@@ -2,6 +2,7 @@
  * `dlrun --list-plugins` can say why. */
 #include "plugin.h"
 #include "elf_note.h"
+#include "op.h"
 #include "mem.h"
 #include "status.h"
 
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-typedef enum state { REFUSED, WAITING, LOADED } state;
+typedef enum state { REFUSED, LOADED, WAITING } state; /* dl_plugin_info.state */
 
 typedef struct candidate {
     struct candidate *next;
@@ -23,6 +24,7 @@ typedef struct candidate {
     dev_t volume;
     ino_t file;
     state state;
+    const char *from; /* where it was found */
     char reason[512];
 } candidate;
 
@@ -39,7 +41,7 @@ static candidate *find_file(const struct stat *facts) {
     return NULL;
 }
 
-static candidate *new_candidate(const char *path, const struct stat *facts) {
+static candidate *new_candidate(const char *path, const struct stat *facts, const char *from) {
     candidate *c = dl_mem_zero(sizeof *c);
     if (!c || !(c->path = dl_mem_string(path))) {
         dl_mem(c, 0);
@@ -47,6 +49,7 @@ static candidate *new_candidate(const char *path, const struct stat *facts) {
     }
     c->volume = facts->st_dev;
     c->file = facts->st_ino;
+    c->from = from;
     *last_candidate = c;
     last_candidate = &c->next;
     candidate_count++;
@@ -100,10 +103,10 @@ static int is_shared_object(const struct dirent *entry) {
     return n > 3 && strcmp(entry->d_name + n - 3, ".so") == 0;
 }
 
-static dl_status consider(const char *path) {
+static dl_status consider(const char *path, const char *from) {
     struct stat facts;
     if (stat(path, &facts) != 0 || find_file(&facts)) return DL_OK;
-    candidate *c = new_candidate(path, &facts);
+    candidate *c = new_candidate(path, &facts, from);
     if (!c) return dl_failf(DL_NOMEM, "out of memory listing plugins");
     dl_status status = judge(c);
     if (status != DL_OK) {
@@ -118,14 +121,14 @@ static dl_status consider(const char *path) {
 }
 
 /* Every .so of a folder, by name; a folder that is not there has none. */
-static dl_status scan_folder(const char *folder) {
+static dl_status scan_folder(const char *folder, const char *from) {
     struct dirent **entries;
     int n = scandir(folder, &entries, is_shared_object, alphasort);
     dl_status status = DL_OK;
     for (int k = 0; k < n; k++) {
         char path[4096];
         int length = snprintf(path, sizeof path, "%s/%s", folder, entries[k]->d_name);
-        if (status == DL_OK && length < (int)sizeof path) status = consider(path);
+        if (status == DL_OK && length < (int)sizeof path) status = consider(path, from);
         free(entries[k]);
     }
     if (n >= 0) free(entries);
@@ -140,7 +143,7 @@ static dl_status scan_list(const char *list) {
         if (*list == '/' && n < sizeof folder) {
             memcpy(folder, list, n);
             folder[n] = 0;
-            DL_TRY(scan_folder(folder));
+            DL_TRY(scan_folder(folder, "DLRUN_PLUGIN_PATH"));
         }
         list += n + (list[n] == ':');
     }
@@ -156,7 +159,7 @@ static dl_status scan_user_folder(void) {
         snprintf(folder, sizeof folder, "%s/.local/share/dlrun/plugins", home);
     else
         return DL_OK;
-    return scan_folder(folder);
+    return scan_folder(folder, "the user's folder");
 }
 
 /* dlrun/plugins beside the file that holds this code: libdlrun.so, or a program it was linked into. */
@@ -169,7 +172,7 @@ static dl_status scan_own_folder(void) {
     char *slash = strrchr(file, '/');
     int n = snprintf(folder, sizeof folder, "%.*s/dlrun/plugins", (int)(slash - file), file);
     free(file);
-    return n < (int)sizeof folder ? scan_folder(folder) : DL_OK;
+    return n < (int)sizeof folder ? scan_folder(folder, "dlrun's own folder") : DL_OK;
 }
 
 dl_status dl_plugins_scan(void) {
@@ -199,14 +202,15 @@ dl_status dl_plugins_open_waiting(const char *name) {
 static dl_status load_locked(const char *path, const struct stat *facts) {
     candidate *c = find_file(facts);
     if (c && c->state == LOADED) return DL_OK;
-    if (!c && !(c = new_candidate(path, facts))) return dl_failf(DL_NOMEM, "out of memory loading plugin %s", path);
+    if (!c && !(c = new_candidate(path, facts, "asked for")))
+        return dl_failf(DL_NOMEM, "out of memory loading plugin %s", path);
     dl_status status = judge(c);
     return status == DL_OK ? open_judged(c) : conclude(c, status);
 }
 
 dl_status dl_plugin_load(const char *path) {
     struct stat facts;
-    DL_TRY(dl_init());
+    DL_TRY(dl_init_ops());
     char *file = realpath(path, NULL); /* with a slash in it, dlopen does not search */
     if (!file || stat(file, &facts) != 0) {
         dl_status status = dl_failf(DL_IO, "plugin %s cannot be opened: %s", path, strerror(errno));
@@ -232,7 +236,7 @@ dl_status dl_plugin_get(int32_t k, dl_plugin_info *out) {
     pthread_mutex_lock(&loader_lock);
     const candidate *c = k < 0 ? NULL : candidates;
     for (int32_t i = 0; c && i < k; i++) c = c->next;
-    if (c) *out = (dl_plugin_info){c->path, c->identity.name, c->identity.version, c->state == LOADED, 0, c->reason};
+    if (c) *out = (dl_plugin_info){c->path, c->identity.name, c->identity.version, c->state, 0, c->reason, c->from};
     pthread_mutex_unlock(&loader_lock);
     return c ? DL_OK : dl_failf(DL_INVALID, "there is no plugin number %d", k);
 }

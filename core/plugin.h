@@ -15,8 +15,9 @@ void dl_plugin_refusal(const char *name, char *text, size_t capacity);
 
 /* ---- the host's side of dl_plugin_init (core/host.c) ------------------------------------------------------------------- */
 
-/* Calls init with the host's table. What it registers is staged and takes effect only if init and every check succeed.
- * `plugin` names it in messages and must live as long as the process. */
+/* Calls init with the host's table. What it registers is staged and takes effect only if init and
+ * every check succeed. `plugin` names it in messages and must live as long as the process. */
 dl_status dl_host_run_init(dl_plugin_init_fn init, const char *plugin);
+dl_status dl_host_run_init_with(dl_plugin_init_fn init, const dl_host *table, const char *plugin); /* another host's table */
 const dl_host *dl_host_table(void);
 #endif

@@ -153,10 +153,16 @@ static dl_status prepare_weight(const dl_frame *f, dl_plan *plan) {
     s.splits = tiled ? gemm_splits(gemm_tiles(s.filters, columns) * s.groups, inner) : 1;
     s.split = (inner + s.splits - 1) / s.splits;
     s.part = s.groups * s.filters * columns;
-    const dl_status status = make_plan(f, &s, s.filters, columns, "conv_backward_weight", "direct_backward_weight", plan, &c);
+    if (!gemm_groups_fit(s.part)) return DL_UNSUPPORTED; /* the direct kernel has one for each element */
+    dl_status status = make_plan(f, &s, s.filters, columns, "conv_backward_weight", "direct_backward_weight", plan, &c);
     if (status != DL_OK || s.splits == 1) return status;
     plan->scratch_bytes = (uint64_t)(s.splits * s.part * simt_type_bytes(sum_type));
-    return simt_function(f, text_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
+    status = simt_function(f, text_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
+    if (status != DL_OK) {
+        destroy(c);
+        plan->state = NULL;
+    }
+    return status;
 }
 
 static dl_status run_weight(const dl_frame *f, const dl_plan *plan) {

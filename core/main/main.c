@@ -44,9 +44,17 @@ static void print_help(void) {
         "\nEnvironment: DLRUN_ISA, DLRUN_THREADS, DLRUN_PLUGIN_PATH, DLRUN_DATA, DLRUN_CACHE, DLRUN_TRACEBACK=full, NO_COLOR.");
 }
 
+/* A plugin that is asked for comes before those that the start of the engine finds. */
+static int load_plugin(const char *path) {
+    if (dl_plugin_load(path) == DL_OK) return 1;
+    fprintf(stderr, "dlrun: %s\n", dl_last_error());
+    return 0;
+}
+
 /* Pushes an array of {name, value} (value "" where the option has none) in the order given. Options end at the script's name.
- * Returns the index of the first argument behind them; WRONG after a message; ANSWERED where there is nothing more to do. */
-enum { WRONG = -1, ANSWERED = -2 };
+ * Returns the index of the first argument behind them; WRONG or FAILED after a message; ANSWERED where nothing is left to do.
+ */
+enum { WRONG = -1, ANSWERED = -2, FAILED = -3 };
 static int push_options(lua_State *L, int argc, char **argv) {
     struct option table[n_options + 1] = {0};
     char letters[2 * n_options + 2] = "+"; /* +: do not look for options behind the script */
@@ -65,6 +73,7 @@ static int push_options(lua_State *L, int argc, char **argv) {
             if (options[j].letter == c) k = j;
         if (strcmp(options[k].name, "help") == 0) return print_help(), ANSWERED;
         if (strcmp(options[k].name, "version") == 0) return printf("dlrun %s\n", dl_version()), ANSWERED;
+        if (strcmp(options[k].name, "plugin") == 0 && !load_plugin(optarg)) return FAILED;
         lua_createtable(L, 2, 0);
         lua_pushstring(L, options[k].name);
         lua_rawseti(L, -2, 1);
@@ -135,7 +144,7 @@ static int run(lua_State *L, int argc, char **argv) {
     luaL_openlibs(L);
     lua_newtable(L);
     const int first = push_options(L, argc, argv);
-    if (first < 0) return first == WRONG ? 2 : 0;
+    if (first < 0) return first == WRONG ? 2 : first == FAILED ? 1 : 0;
     lua_setfield(L, -2, "options");
     if (!push_paths(L)) return 1;
     luaL_register(L, NULL, host_functions);

@@ -4,13 +4,6 @@
 #include "core/ops/functions.h"
 #include "core/ops/windows.h"
 
-/* A vector along dimension d of `spatial`, shaped to broadcast against tensors that end in these. */
-static dl_value along(dl_graph *g, dl_value x, int64_t n, int32_t d, int32_t spatial) {
-    int64_t shape[DL_MAX_SPATIAL] = {1, 1, 1};
-    shape[d] = n;
-    return e_reshape(g, x, spatial, shape);
-}
-
 /* ---- windows that slide --------------------------------------------------------------------------------------------- */
 
 /* How many elements each window has along one dimension, a vector of floats: those of x, or those of the padding too. What
@@ -36,7 +29,7 @@ static dl_value divided(dl_graph *g, const sliding_windows *w, dl_value x, dl_dt
     if (divisor != 0) return emit1(g, "div_scalar", x, ATTRS(DL_FLOAT((double)divisor)));
     for (int32_t d = 0; d < w->spatial; d++) {
         const sliding_axis *a = &w->axis[d];
-        dl_value n = along(g, counts_along(g, a, type, with_padding), a->out, d, w->spatial);
+        dl_value n = e_along(g, counts_along(g, a, type, with_padding), d, w->spatial);
         counts = counts == DL_NO_VALUE ? n : e_mul(g, counts, n);
     }
     return e_div(g, x, counts);
@@ -52,7 +45,8 @@ dl_status compose_avg_pool(dl_graph *g, const dl_frame *f) {
     const dl_tensor *t = e_plain(g, x);
     if (!t) return dl_graph_status(g);
     const dl_shape s = windows_view(&w, t, t->strides, strides);
-    dl_value sums = e_reduce_last(g, e_strided(g, x, s.ndim, s.size, strides, 0), w.spatial, DL_OP_ADD);
+    const uint32_t kernel = ((1u << w.spatial) - 1) << in->ndim;
+    dl_value sums = e_combine(g, e_strided(g, x, s.ndim, s.size, strides, 0), kernel, DL_OP_ADD);
     sums = divided(g, &w, sums, wide, attr_int(f, 4) != 0, attr_int(f, 5));
     dl_graph_returns(g, 0, e_cast(g, sums, in->type));
     return dl_graph_status(g);
@@ -92,11 +86,10 @@ static dl_value adaptive_sums(dl_graph *g, dl_value x, int32_t dim, int64_t out)
     const int64_t in = t->shape[dim];
     const adaptive_axis a = adaptive_axis_of(in, out);
     dl_shape s = shape_of(t);
-    int64_t order[DL_MAX_DIMS];
     if (in == out) return x;
     dl_value outside = DL_NO_VALUE;
     if (in % out != 0) x = e_take(g, x, dim, adaptive_places(g, &a, &outside));
-    /* (..., out, longest, ...), the window then moved to the end */
+    /* (..., out, longest, ...) */
     s.ndim++;
     for (int32_t d = s.ndim - 1; d > dim + 1; d--) s.size[d] = s.size[d - 1];
     s.size[dim] = out;
@@ -106,8 +99,7 @@ static dl_value adaptive_sums(dl_graph *g, dl_value x, int32_t dim, int64_t out)
         int64_t ones[DL_MAX_DIMS] = {out, a.longest, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
         x = e_fill(g, x, e_reshape(g, outside, s.ndim - dim, ones), 0);
     }
-    for (int32_t d = 0; d < s.ndim; d++) order[d] = d <= dim ? d : d + 1 < s.ndim ? d + 1 : dim + 1;
-    return e_reduce_last(g, e_permute(g, x, s.ndim, order), 1, DL_OP_ADD);
+    return e_combine(g, x, 1u << (dim + 1), DL_OP_ADD);
 }
 
 /* How many elements each window has; shaped as the last dimensions. */
@@ -115,7 +107,7 @@ static dl_value adaptive_counts(dl_graph *g, dl_dtype type, int32_t spatial, con
     dl_value counts = DL_NO_VALUE;
     for (int32_t d = 0; d < spatial; d++) {
         dl_value n = adaptive_sums(g, e_filled(g, type, 1, &in[d], 1), 0, out[d]);
-        n = along(g, n, out[d], d, spatial);
+        n = e_along(g, n, d, spatial);
         counts = counts == DL_NO_VALUE ? n : e_mul(g, counts, n);
     }
     return counts;

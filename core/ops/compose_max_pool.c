@@ -1,6 +1,6 @@
 /* compose_max_pool.c - maxima over windows with their places, and what is done at places.
  *
- * The kernel's elements are taken one by one, each for all windows at once through a view, as the CPU's kernel takes them: of
+ * The kernel's elements are taken one by one, each for all windows at once through a view, in the order of the CPU's kernel: of
  * equal elements the first stays, of NaN the last. Padding is -inf, which nothing but itself does not exceed, and so never
  * comes in behind the first element that lies inside. */
 #include "core/ops/functions.h"
@@ -19,11 +19,9 @@ static dl_value flattened(dl_graph *g, int32_t spatial, const dl_value *coordina
     return place;
 }
 
-/* A vector of n numbers along dimension d of `spatial`. */
-static dl_value along(dl_graph *g, dl_value x, int64_t n, int32_t d, int32_t spatial) {
-    int64_t shape[DL_MAX_SPATIAL] = {1, 1, 1};
-    shape[d] = n;
-    return e_reshape(g, e_cast(g, x, DL_I32), spatial, shape);
+/* A vector of places along dimension d of `spatial`. */
+static dl_value along(dl_graph *g, dl_value x, int32_t d, int32_t spatial) {
+    return e_along(g, e_cast(g, x, DL_I32), d, spatial);
 }
 
 /* Places of the padded plane's elements; those of the padding mean nothing. */
@@ -31,7 +29,7 @@ static dl_value padded_places(dl_graph *g, const sliding_windows *w) {
     dl_value coordinates[DL_MAX_SPATIAL] = {0};
     for (int32_t d = 0; d < w->spatial; d++) {
         const sliding_axis *a = &w->axis[d];
-        coordinates[d] = along(g, e_numbers(g, DL_I32, a->padded, (double)-a->padding, 1), a->padded, d, w->spatial);
+        coordinates[d] = along(g, e_numbers(g, DL_I32, a->padded, (double)-a->padding, 1), d, w->spatial);
     }
     return flattened(g, w->spatial, coordinates, w->axis);
 }
@@ -47,7 +45,7 @@ static dl_value first_places(dl_graph *g, const sliding_windows *w) {
         missed = emit1(g, "idiv_scalar", missed, ATTRS(DL_INT(a->dilation)));
         missed = emit1(g, "maximum_scalar", missed, ATTRS(DL_INT(0)));
         missed = emit1(g, "mul_scalar", missed, ATTRS(DL_INT(a->dilation)));
-        coordinates[d] = along(g, e_add(g, start, missed), a->out, d, w->spatial);
+        coordinates[d] = along(g, e_add(g, start, missed), d, w->spatial);
     }
     return flattened(g, w->spatial, coordinates, w->axis);
 }
@@ -81,20 +79,42 @@ static dl_status return_empty(dl_graph *g, const dl_frame *f) {
     return dl_graph_status(g);
 }
 
-/* Returns both outputs. x: windows_padded with -inf, or gathered; places: of its elements, in planes or for all dimensions. */
+/* Windows along dimension d of w's alone, those behind it being done: seen by tensors that end in dimensions d to the last. */
+static sliding_windows along_one(const sliding_windows *w, int32_t d) {
+    sliding_windows one = {.spatial = w->spatial - d};
+    one.axis[0] = w->axis[d];
+    for (int32_t k = 1; k < one.spatial; k++) {
+        const int64_t n = w->axis[d + k].out;
+        one.axis[k] = (sliding_axis){n, n, 1, 1, 0, 1, n};
+    }
+    return one;
+}
+
+/* All elements of w's windows, from number `first` on, the maximum of those before it being known. */
+static void see_all(dl_graph *g, maximum *m, const sliding_windows *w, dl_value x, dl_value places, int64_t first) {
+    const int64_t n = windows_elements(w);
+    for (int64_t k = first; k < n && dl_graph_status(g) == DL_OK; k++)
+        see(g, m, windows_element(g, w, x, k), windows_element(g, w, places, k));
+}
+
+/* Returns both outputs. x: windows_padded with -inf, or gathered; places: of its elements, in planes or for all dimensions.
+ * Without padding it goes dimension by dimension: the first maximum of a window is the first one of the first row that has it.
+ */
 static dl_status return_maxima(dl_graph *g, const dl_frame *f, const sliding_windows *w, dl_value x, dl_value places) {
     const dl_tensor *out = f->out[0];
-    const int64_t n = windows_elements(w);
-    maximum m = {0};
+    maximum m = {.value = x, .place = places};
     if (w->padding) {
         m.value = e_filled(g, out->type, 0, NULL, -INFINITY);
         m.place = first_places(g, w);
-    } else {
-        m.value = windows_element(g, w, x, 0);
-        m.place = windows_element(g, w, places, 0);
+        see_all(g, &m, w, x, places, 0);
     }
-    for (int64_t k = w->padding ? 0 : 1; k < n && dl_graph_status(g) == DL_OK; k++)
-        see(g, &m, windows_element(g, w, x, k), windows_element(g, w, places, k));
+    for (int32_t d = w->spatial - 1; d >= 0 && !w->padding; d--) {
+        const sliding_windows one = along_one(w, d);
+        x = m.value;
+        places = m.place;
+        m = (maximum){.value = windows_element(g, &one, x, 0), .place = windows_element(g, &one, places, 0)};
+        see_all(g, &m, &one, x, places, 1);
+    }
     dl_graph_returns(g, 0, m.value);
     dl_graph_returns(g, 1, e_cast(g, e_expand(g, m.place, out->ndim, out->shape), DL_I64));
     return dl_graph_status(g);
@@ -127,7 +147,7 @@ dl_status compose_adaptive_max_pool(dl_graph *g, const dl_frame *f) {
         if (n % size[d]) x = e_take(g, x, leading + d, places);
         if (n % size[d] == 0) places = e_numbers(g, DL_I32, n, 0, 1);
         w.axis[d] = gathered(n, size[d], a.longest);
-        coordinates[d] = along(g, places, size[d] * a.longest, d, w.spatial);
+        coordinates[d] = along(g, places, d, w.spatial);
     }
     return return_maxima(g, f, &w, x, flattened(g, w.spatial, coordinates, w.axis));
 }
@@ -151,7 +171,7 @@ static dl_value fractional_places(dl_graph *g, const dl_tensor *in, dl_value sta
     for (int32_t k = 0; k < in->ndim; k++) shape[k] = k < in->ndim - spatial ? in->shape[k] : 1;
     shape[in->ndim - spatial + d] = out * kernel;
     dl_value places = emit1(g, "unsqueeze", starts, ATTRS(DL_INT(-1)));
-    return e_reshape(g, e_add(g, places, e_numbers(g, DL_I64, kernel, 0, 1)), in->ndim, shape);
+    return e_reshape(g, e_add(g, places, e_ramp(g, 0, 1, kernel, 0, 1)), in->ndim, shape);
 }
 
 dl_status compose_fractional_max_pool(dl_graph *g, const dl_frame *f) {

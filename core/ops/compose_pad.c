@@ -51,7 +51,7 @@ static int has_border(const pad_dim *d) { return d->before > 0 || d->after > 0; 
 
 /* n slices of x along dim from `start`, the last one first. */
 static dl_value reversed(dl_graph *g, dl_value x, int32_t dim, int64_t start, int64_t n) {
-    return e_take(g, e_slice(g, x, dim, start, n), dim, e_numbers(g, DL_I64, n, (double)(n - 1), -1));
+    return e_take(g, e_slice(g, x, dim, start, n), dim, e_ramp(g, n - 1, -1, n, 0, 1));
 }
 
 /* What the n places of x's border from `at` on show; x has its middle already. */
@@ -116,15 +116,7 @@ dl_status compose_pad(dl_graph *g, const dl_frame *f) {
 
 /* The sum of the slices along dim, kept as size 1. */
 static dl_value sum_along(dl_graph *g, dl_value x, int32_t dim) {
-    const dl_tensor *t = dl_graph_tensor(g, x);
-    int64_t order[DL_MAX_DIMS];
-    int32_t n = 0;
-    if (!t) return DL_NO_VALUE;
-    for (int32_t d = 0; d < t->ndim; d++)
-        if (d != dim) order[n++] = d;
-    order[n] = dim;
-    x = e_reduce_last(g, e_permute(g, x, t->ndim, order), 1, DL_OP_ADD);
-    return emit1(g, "unsqueeze", x, ATTRS(DL_INT(dim)));
+    return emit1(g, "unsqueeze", e_combine(g, x, 1u << dim, DL_OP_ADD), ATTRS(DL_INT(dim)));
 }
 
 /* Adds the n slices from `at` on, a border, to what they were made of. */

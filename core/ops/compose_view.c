@@ -91,15 +91,14 @@ static dl_value add_by_places(dl_graph *g, const dl_tensor *t, dl_value x, const
 
 /* Sums over the dimensions whose elements all have one place; strides become those of what is left. */
 static dl_value sum_repeated(dl_graph *g, dl_value x, const dl_tensor *t, int64_t *strides) {
-    int64_t order[DL_MAX_DIMS], kept[DL_MAX_DIMS];
-    int32_t n = 0, last = t->ndim;
-    for (int32_t d = t->ndim - 1; d >= 0; d--)
-        if (strides[d] == 0 && t->shape[d] > 1) order[--last] = d;
-    if (last == t->ndim) return x;
+    uint32_t repeated = 0;
+    int32_t n = 0;
     for (int32_t d = 0; d < t->ndim; d++)
-        if (strides[d] != 0 || t->shape[d] <= 1) order[n] = d, kept[n++] = strides[d];
-    for (int32_t d = 0; d < n; d++) strides[d] = kept[d];
-    return e_reduce_last(g, e_permute(g, e_cast(g, x, wide_type(t->type)), t->ndim, order), t->ndim - last, DL_OP_ADD);
+        if (strides[d] == 0 && t->shape[d] > 1)
+            repeated |= 1u << d;
+        else
+            strides[n++] = strides[d];
+    return repeated ? e_combine(g, e_cast(g, x, wide_type(t->type)), repeated, DL_OP_ADD) : x;
 }
 
 dl_status compose_view_backward(dl_graph *g, const dl_frame *f) {

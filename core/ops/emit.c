@@ -106,10 +106,9 @@ const dl_tensor *e_plain(dl_graph *g, dl_value x) {
 dl_value e_take(dl_graph *g, dl_value x, int32_t dim, dl_value index) {
     const dl_tensor *t = dl_graph_tensor(g, x), *places = dl_graph_tensor(g, index);
     if (!t || !places) return DL_NO_VALUE;
-    dl_shape s = shape_of(t), along = {.ndim = t->ndim};
-    for (int32_t d = 0; d < t->ndim; d++) along.size[d] = 1;
-    s.size[dim] = along.size[dim] = places->shape[0];
-    index = e_expand(g, e_reshape(g, index, along.ndim, along.size), s.ndim, s.size);
+    dl_shape s = shape_of(t);
+    s.size[dim] = places->shape[0];
+    index = e_expand(g, e_along(g, index, dim, t->ndim), s.ndim, s.size);
     return emit2(g, "gather", x, index, ATTRS(DL_INT(dim)));
 }
 

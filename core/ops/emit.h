@@ -75,10 +75,8 @@ dl_attr scalar_for(dl_dtype, dl_attr);
 
 dl_value e_filled(dl_graph *, dl_dtype, int32_t ndim, const int64_t *shape, double x);
 /* Into `to`: a tensor of this composition's own making, or a view of one. */
-static inline void e_copy_into(dl_graph *g, dl_value to, dl_value x) { dl_emit_into(g, to, "copy", &x, 1, NO_ATTRS); }
-static inline void e_add_into(dl_graph *g, dl_value to, dl_value x) {
-    dl_emit_into(g, to, "add", (dl_value[]){to, x}, 2, NO_ATTRS);
-}
+static inline void e_copy_into(dl_graph *g, dl_value to, dl_value x) { into1(g, to, "copy", x, NO_ATTRS); }
+static inline void e_add_into(dl_graph *g, dl_value to, dl_value x) { into2(g, to, "add", to, x, NO_ATTRS); }
 /* start, start + step, ...: n of them */
 dl_value e_numbers(dl_graph *, dl_dtype, int64_t n, double start, double step);
 
@@ -109,10 +107,6 @@ dl_value e_strided(dl_graph *, dl_value x, int32_t ndim, const int64_t *shape, c
 const dl_tensor *e_plain(dl_graph *, dl_value x);
 /* Slices number index[k] of x along dim; index: a vector. */
 dl_value e_take(dl_graph *, dl_value x, int32_t dim, dl_value index);
-/* The last `count` dimensions combined by a scalar opcode: DL_OP_ADD, DL_OP_MAX, ... */
-static inline dl_value e_reduce_last(dl_graph *g, dl_value x, int32_t count, int combine) {
-    return count ? emit1(g, "reduce", x, ATTRS(DL_INT(count), DL_INT(combine))) : x;
-}
 dl_value e_transpose(dl_graph *, dl_value x); /* the last two dimensions */
 dl_value e_flip(dl_graph *, dl_value x, int32_t dim);
 dl_value e_sum(dl_graph *, dl_value x, int32_t dim, int keepdim);

@@ -81,10 +81,10 @@ adaptive_axis adaptive_axis_of(int64_t in, int64_t out) {
 dl_value adaptive_places(dl_graph *g, const adaptive_axis *a, dl_value *outside) {
     const int64_t column[] = {a->out, 1}, n = a->out * a->longest;
     const dl_attr out = DL_INT(a->out);
-    dl_value begin = emit1(g, "idiv_scalar", e_numbers(g, DL_I64, a->out, 0, (double)a->in), &out, 1);
-    dl_value last = e_numbers(g, DL_I64, a->out, (double)(a->in + a->out - 1), (double)a->in);
+    dl_value begin = emit1(g, "idiv_scalar", e_ramp(g, 0, a->in, a->out, 0, 1), &out, 1);
+    dl_value last = e_ramp(g, a->in + a->out - 1, a->in, a->out, 0, 1);
     last = emit1(g, "sub_scalar", emit1(g, "idiv_scalar", last, &out, 1), ATTRS(DL_INT(1)));
-    dl_value place = e_add(g, e_reshape(g, begin, 2, column), e_numbers(g, DL_I64, a->longest, 0, 1));
+    dl_value place = e_add(g, e_reshape(g, begin, 2, column), e_ramp(g, 0, 1, a->longest, 0, 1));
     last = e_reshape(g, last, 2, column);
     if (outside) *outside = e_reshape(g, emit2(g, "gt", place, last, NO_ATTRS), 1, &n);
     return e_reshape(g, emit2(g, "minimum", place, last, NO_ATTRS), 1, &n);

@@ -1,6 +1,7 @@
 -- list.lua: what --list-backends and --list-plugins print.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
+local plugins = require 'dlrun.plugins'
 local C = base.C
 
 local list = {}
@@ -16,18 +17,18 @@ local function deviceLine(backend, index)
         size(facts.memory_free), size(facts.memory_total))
 end
 
+local function pluginLine(p)
+    local named = p.name ~= '' and ('%s %s'):format(p.name, p.version) or '?'
+    if p.state == 'loaded' then return ('  %s  %s  (%s)'):format(named, p.path, p.from) end
+    if p.state == 'waiting' then return ('  %s  %s  (%s) %s'):format(named, p.path, p.from, p.reason) end
+    return ('  refused  %s: %s (%s)'):format(p.path, p.reason, p.from)
+end
+
+-- Every candidate in the order in which it was found, and why it was taken or refused.
 function list.plugins()
     base.check(C.dl_init())
-    local lines, info = {'Plugins:'}, ffi.new 'dl_plugin_info'
-    for k = 0, C.dl_plugin_count() - 1 do
-        base.check(C.dl_plugin_get(k, info))
-        local path = ffi.string(info.path)
-        if info.loaded ~= 0 then
-            lines[#lines + 1] = ('  %s %s  %s'):format(ffi.string(info.name), ffi.string(info.version), path)
-        else
-            lines[#lines + 1] = ('  refused  %s: %s'):format(path, ffi.string(info.reason))
-        end
-    end
+    local lines = {'Plugins:'}
+    for _, p in ipairs(plugins.list()) do lines[#lines + 1] = pluginLine(p) end
     if #lines == 1 then lines[2] = '  none found (DLRUN_PLUGIN_PATH names folders to look in)' end
     return table.concat(lines, '\n')
 end

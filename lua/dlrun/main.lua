@@ -58,10 +58,7 @@ function actions.fallback(where)
     require 'dlrun.ffi'.C.dl_set_fallback(1)
 end
 
-function actions.plugin(path)
-    local base = require 'dlrun.ffi'
-    base.check(base.C.dl_plugin_load(path))
-end
+function actions.plugin() end -- main.c has loaded it, before the search for others
 
 function actions.threads(text) require 'dlrun.ffi'.C.dl_threads(wholeNumber('threads', text, 1)) end
 
@@ -109,6 +106,7 @@ end
 _G.arg = host.arguments
 local status = guarded(function()
     torch = require 'torch'
+    require 'dlrun.plugins'
     for _, option in ipairs(host.options) do
         actions[option[1]](option[2])
     end

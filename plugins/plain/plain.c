@@ -101,9 +101,7 @@ static dl_status plain_info(int32_t index, dl_device_info *out) {
 /* A backend with something to remember embeds dl_device as the first field of a struct of its own. */
 static dl_status plain_open(int32_t index, dl_device **device) {
     static dl_device only = {.size = sizeof only};
-    (void)index; /* the core has asked count() */
-    *device = &only;
-    return DL_OK;
+    return (void)index, *device = &only, DL_OK; /* the core has asked count() about the index */
 }
 
 /* ---- elements -------------------------------------------------------------------------------------------------------------
@@ -214,10 +212,7 @@ static view view_over(const dl_tensor *t, int32_t ndim, const int64_t *shape, co
 
 static view view_of(const dl_tensor *t) { return view_over(t, t->ndim, t->shape, t->strides); }
 
-static view moved(view v, int64_t elements) {
-    v.base += elements * types[v.type].size;
-    return v;
-}
+static view moved(view v, int64_t elements) { return v.base += elements * types[v.type].size, v; }
 
 /* Where elements first, first + 1, ... lie: so many elements behind base. */
 static void places(const view *v, int64_t first, int64_t n, int64_t *at) {
@@ -342,9 +337,14 @@ static void apply(int op, int type, int from, int64_t n, const lane *a, const la
         switch (op) { FLOAT_OPS(FLOAT_CASE) }
     else if (op != DL_OP_BITCAST)
         switch (op) { WHOLE_OPS(WHOLE_CASE) }
-    /* Through memory, which rounds to float32 and wraps integers, or reads bits as another type. */
-    types[op == DL_OP_BITCAST ? from : type].write(memory, NULL, 1, n, op == DL_OP_BITCAST ? a : y);
-    types[type].read(memory, NULL, 1, n, y);
+    if (op != DL_OP_BITCAST && type == DL_F32)
+        for (int64_t k = 0; k < n; k++) y[k].f = (float)y[k].f;
+    else if (op != DL_OP_BITCAST && type == DL_U32)
+        for (int64_t k = 0; k < n; k++) y[k].u = (uint32_t)y[k].u;
+    else { /* through memory, which wraps integers as well, or reads bits as another type */
+        types[op == DL_OP_BITCAST ? from : type].write(memory, NULL, 1, n, op == DL_OP_BITCAST ? a : y);
+        types[type].read(memory, NULL, 1, n, y);
+    }
 }
 
 /* ---- pointwise ------------------------------------------------------------------------------------------------------------

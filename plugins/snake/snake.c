@@ -1,6 +1,6 @@
 /* snake.c - a whole op from one expression: the activation of Ziyin, Hartwig, Ueda: Neural Networks Fail to Learn Periodic
- * Functions and How to Fix It (NeurIPS 2020). It adds to x a wave of period pi/alpha, so a network of it can go on with a rhythm
- * beyond its data, where ReLU goes on straight.
+ * Functions and How to Fix It (NeurIPS 2020). It adds to x a wave of period pi/alpha, so a network of it can go on with a
+ * rhythm beyond its data, where ReLU goes on straight.
  *
  * Gradients of any order, kernels on every backend, and a place in fused chains are derived from the expression. */
 #include <dlrun/plugin.h>

@@ -219,6 +219,22 @@ static void no_channels(void **state) {
     et_clear(&w, &b, &y, &dx, &g);
 }
 
+/* Where stride and dilation share a factor, no kernel element may reach a place of x: its gradient is 0. */
+static void unreached_places(void **state) {
+    (void)state;
+    enum { PLANE = 7 * 9 };
+    dl_tensor g = {0}, w = {0}, dx = {0};
+    et_random(&g, DL_F32, "2,18,3,6,3", 1);
+    et_random(&w, DL_F32, "18,3,3,1,3", 2);
+    et_call("convolution_backward_data", &dx, IN(&g, &w),
+            ATTR(INTS(7, 7, 9), INTS(2, 2, 3), INTS(1, 2, 1), INTS(2, 1, 2), INT(2)));
+    double *v = values_of(&dx);
+    for (int64_t k = 0; k < dl_tensor_count(&dx); k++)
+        if (k / PLANE % 7 % 2 == 0 && v[k] != 0) fail_msg("element %lld is %g, expected 0", (long long)k, v[k]);
+    free(v);
+    et_clear(&g, &w, &dx);
+}
+
 /* NaN reaches what is summed with it and nothing else: not other groups, not places beyond the kernel. */
 static void nan_stays_where_it_is(void **state) {
     (void)state;
@@ -235,8 +251,13 @@ static void nan_stays_where_it_is(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_answers), cmocka_unit_test(plain_sums_agree), cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(epilogues),     cmocka_unit_test(no_channels),      cmocka_unit_test(nan_stays_where_it_is),
+        cmocka_unit_test(known_answers),
+        cmocka_unit_test(plain_sums_agree),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(epilogues),
+        cmocka_unit_test(no_channels),
+        cmocka_unit_test(unreached_places),
+        cmocka_unit_test(nan_stays_where_it_is),
     };
     setenv("DLRUN_ONEDNN", "0", 1); /* oneDNN's convolutions have tests of their own, in test_cpu_conv_onednn.c */
     return cmocka_run_group_tests(tests, et_start, NULL);

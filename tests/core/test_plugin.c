@@ -3,8 +3,10 @@
 #include "op.h"
 #include "plugin.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64] = "/tmp/dlrun-path-XXXXXX"; /* a search path of its own, with links to some of the plugins */
@@ -59,7 +61,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* The listed candidate whose path ends so; loaded -1: none. */
+/* The listed candidate whose path ends so; state -1: none. */
 static dl_plugin_info listed(const char *ending) {
     dl_plugin_info info;
     for (int32_t k = 0; k < dl_plugin_count(); k++) {
@@ -67,23 +69,24 @@ static dl_plugin_info listed(const char *ending) {
         size_t n = strlen(info.path), m = strlen(ending);
         if (n >= m && strcmp(info.path + n - m, ending) == 0) return info;
     }
-    return (dl_plugin_info){.loaded = -1};
+    return (dl_plugin_info){.state = -1};
 }
 
 static void candidates_are_listed_with_reasons(void **state) {
     (void)state;
     assert_int_equal(dl_plugin_count(), 3);
     dl_plugin_info info = listed("/lazy.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 2);
+    assert_string_equal(info.from, "DLRUN_PLUGIN_PATH");
     assert_string_equal(info.name, "lazy");
     assert_string_equal(info.version, "2.0");
     assert_non_null(strstr(info.reason, "waits until backend 'lazy' is asked for"));
     info = listed("/text.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 0);
     assert_string_equal(info.name, "");
     assert_non_null(strstr(info.reason, "truncated"));
     info = listed("/no_identity.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 0);
     assert_non_null(strstr(info.reason, "no identity note"));
     assert_null(getenv("DLRUN_TEST_NO_IDENTITY_RAN"));
     assert_fails(dl_plugin_get(-1, &info), DL_INVALID, "no plugin number -1");
@@ -102,7 +105,7 @@ static void lazy_plugins_wait(void **state) {
     assert_int_equal(n, 0);
     assert_non_null(getenv("DLRUN_TEST_LAZY_RAN"));
     assert_fails(dl_device_open("lazy", &device), DL_UNSUPPORTED, "no lazy device");
-    assert_int_equal(listed("/lazy.so").loaded, 1);
+    assert_int_equal(listed("/lazy.so").state, 1);
     assert_string_equal(listed("/lazy.so").reason, "");
     assert_true(dl_backend_find("lazy")->dl_type >= 12);
     assert_int_equal(dl_backend_count(), 3);
@@ -119,21 +122,27 @@ static void loading(void **state) {
     int32_t n = dl_plugin_count();
     assert_ok(dl_plugin_load(plugin("good"))); /* again: nothing happens */
     assert_int_equal(dl_plugin_count(), n);
-    assert_int_equal(listed("/good.so").loaded, 1);
+    assert_int_equal(listed("/good.so").state, 1);
+    assert_string_equal(listed("/good.so").from, "asked for");
 }
 
 static void nothing_of_a_failed_init_remains(void **state) {
     (void)state;
     int32_t ops = dl_op_count(), backends = dl_backend_count();
     dl_device *device;
+    assert_true(dl_op_find("good::twice") >= 0); /* from the test before */
     assert_fails(dl_plugin_load(plugin("fails")), DL_UNSUPPORTED, "fails.so refused: the hardware is missing");
     assert_int_equal(dl_op_count(), ops);
     assert_int_equal(dl_op_find("fails::op"), -1);
     assert_int_equal(dl_backend_count(), backends);
     assert_null(dl_backend_find("ghost"));
+    int32_t late; /* a kernel for it would have waited */
+    assert_ok(dl_op_define("late_op(Tensor x)", "x + 1", "arith", &late));
+    assert_int_equal(dl_op_coverage(late, "far"), 0);
+    assert_int_equal(dl_op_coverage(dl_op_find("good::twice"), "far"), 0);
     assert_fails(dl_device_open("fails", &device), DL_INVALID, "the hardware is missing"); /* says why it is not there */
     dl_plugin_info info = listed("/fails.so");
-    assert_int_equal(info.loaded, 0);
+    assert_int_equal(info.state, 0);
     assert_string_equal(info.reason, "the hardware is missing");
 }
 
@@ -154,6 +163,85 @@ static void refused_files(void **state) {
     assert_null(getenv("DLRUN_TEST_NO_IDENTITY_RAN"));
     assert_fails(dl_plugin_load(plugin("no_init")), DL_ABI, "exports no dl_plugin_init");
     assert_fails(dl_plugin_load(folder), DL_ABI, "not a regular file");
+}
+
+/* ---- refusals run no code: wild.so aborts the process as soon as any of it runs --------------------------------------- */
+
+typedef struct bytes {
+    unsigned char *at;
+    size_t n;
+} bytes;
+
+static bytes read_file(const char *path) {
+    enum { MOST = 1 << 22 };
+    bytes all = {malloc(MOST), 0};
+    FILE *f = fopen(path, "rb");
+    if (!f) fail_msg("cannot read %s", path);
+    all.n = fread(all.at, 1, MOST, f);
+    fclose(f);
+    return all;
+}
+
+static dl_status load_bytes(bytes b) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/wild-copy.so", folder);
+    FILE *f = fopen(path, "wb");
+    assert_int_equal(fwrite(b.at, 1, b.n, f), b.n);
+    fclose(f);
+    dl_status status = dl_plugin_load(path);
+    unlink(path);
+    return status;
+}
+
+/* What the loader says of wild.so with one field of its identity changed. */
+#define LOAD_WITH(field, ...) load_changed(offsetof(dl_identity, field), __VA_ARGS__)
+static dl_status load_changed(size_t field, const void *value, size_t n) {
+    bytes b = read_file(plugin("wild"));
+    unsigned char *identity = memmem(b.at, b.n, "DLPLUG\0\1", 8);
+    assert_non_null(identity);
+    memcpy(identity + field, value, n);
+    dl_status status = load_bytes(b);
+    free(b.at);
+    return status;
+}
+
+static void refusals_run_no_code(void **state) {
+    (void)state;
+    const uint32_t next_major = DL_ABI_MAJOR + 1, next_minor = DL_ABI_MINOR + 1, huge = 1u << 20;
+    const uint64_t isa = (uint64_t)1 << 40;
+    assert_fails(LOAD_WITH(abi_major, &next_major, 4), DL_ABI, "built for plugin ABI 2, this host has 1");
+    assert_fails(LOAD_WITH(abi_needs, &next_minor, 4), DL_ABI, "needs plugin ABI 1.");
+    assert_fails(LOAD_WITH(isa, &isa, 8), DL_ABI, "requires instruction-set bits");
+    assert_fails(LOAD_WITH(size, &huge, 4), DL_ABI, "malformed identity: it states 1048576 bytes");
+    assert_fails(LOAD_WITH(magic, "X", 1), DL_ABI, "malformed identity: wrong magic");
+    assert_fails(LOAD_WITH(name, "", 1), DL_ABI, "its name is empty");
+    assert_fails(LOAD_WITH(name, "good", 5), DL_INVALID, "the plugin name 'good' is already taken by");
+    assert_fails(LOAD_WITH(target, "other", 6), DL_ABI, "built for other, this host is");
+    bytes b = read_file(plugin("wild"));
+    const size_t whole = b.n;
+    b.n = whole - 1; /* past the note and everything that a loader maps */
+    assert_fails(load_bytes(b), DL_ABI, "truncated");
+    b.n = whole / 2;
+    assert_fails(load_bytes(b), DL_ABI, "truncated");
+    b.n = whole;
+    b.at[0] = '#';
+    assert_fails(load_bytes(b), DL_ABI, "not a shared object: no ELF header");
+    free(b.at);
+}
+
+/* The proof that the above can fail: unchanged, it does abort. */
+static void wild_is_wild(void **state) {
+    (void)state;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        (void)dl_plugin_load(plugin("wild"));
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
 /* Memory may run out at any point of loading: the plugin is then refused and nothing of it remains; later it loads. */
@@ -179,7 +267,7 @@ static void all_or_nothing_when_memory_runs_out(void **state) {
     assert_int_equal(dl_op_coverage(dl_op_find("heavy::b"), "cpu"), 3);
     assert_int_equal(dl_op_coverage(dl_op_find("heavy::a"), "heavy"), 0);
     assert_non_null(dl_op_named("copy")->kernels[backend->number][0]);
-    assert_int_equal(listed("/heavy.so").loaded, 1);
+    assert_int_equal(listed("/heavy.so").state, 1);
     assert_string_equal(listed("/heavy.so").reason, "");
 }
 
@@ -199,6 +287,8 @@ int main(void) {
         cmocka_unit_test(nothing_of_a_failed_init_remains),
         cmocka_unit_test(conflicts_name_both),
         cmocka_unit_test(refused_files),
+        cmocka_unit_test(refusals_run_no_code),
+        cmocka_unit_test(wild_is_wild),
         cmocka_unit_test(all_or_nothing_when_memory_runs_out),
         cmocka_unit_test(registration_outside_init),
     };

@@ -131,7 +131,6 @@ static int is_depthwise(const conv_gather *g) { return g->sources == 1 && g->res
 
 static conv_way choose_way(const conv_gather *g) {
     enum { shortest = 24, shortest_of_group = 8 }; /* elements of a kernel row that are worth a product of their own */
-    if (g->depth == 0) return CONV_UNROLLED; /* where stride and dilation share a factor, no kernel element may reach a phase */
     if (is_depthwise(g)) return CONV_DEPTHWISE;
     if (g->depth == g->sources && g->depth > 0 && stays_inside(g)) return CONV_DIRECT;
     const int rows = g->depth > 0 && g->dilation[1] == 1 && g->dilation[2] == 1 && g->stride[1] <= g->kernel[1] &&

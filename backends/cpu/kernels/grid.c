@@ -219,10 +219,11 @@ BLOCKS(F64, double, f64)
 
 /* Positions begin..end; channels first..first + n. */
 static void run_positions(const grid_job *j, int64_t begin, int64_t end, int backward, int64_t first, int64_t n) {
+    const int64_t most = cpu_loop_step(&j->positions, X) == 0 ? BLOCK : 1; /* a block lies within one sample */
     grid_block b;
     cpu_walk w;
     cpu_walk_begin(&w, &j->positions, begin, end);
-    for (int64_t m; (m = cpu_walk_next(&w, BLOCK)) != 0;) {
+    for (int64_t m; (m = cpu_walk_next(&w, most)) != 0;) {
         set_block(j, &w, m, &b);
         (j->lane == CPU_LANE_F32 ? run_block_F32 : run_block_F64)(j, &b, &w, m, backward, first, n);
     }

@@ -40,15 +40,17 @@ DL_API dl_dtype dl_dtype_promote(dl_dtype a, dl_dtype b); /* PyTorch's torch.pro
 
 /* ---- plugins, backends, devices (core/plugin.c, core/device.c) ------------------------------------------------------- */
 
-/* Loads a plugin file; DL_ABI or DL_INVALID with a sentence if it is refused. */
+/* Loads a plugin file; DL_ABI or DL_INVALID with a sentence if it is refused. Before dl_init() it comes first: a plugin of the
+ * same name that the search finds is then refused. */
 DL_API dl_status dl_plugin_load(const char *path);
 
 /* Every plugin file found on the search path or loaded: dl_plugin_count() of them. */
 typedef struct dl_plugin_info {
     const char *path, *name, *version;
-    int32_t loaded; /* 1 loaded, 0 refused */
+    int32_t state; /* 1 loaded, 0 refused, 2 waits until its backend is asked for */
     int32_t reserved;
     const char *reason; /* why refused, or what it waits for; "" if loaded */
+    const char *from;   /* where it was found: "asked for", "DLRUN_PLUGIN_PATH", "the user's folder", "dlrun's own folder" */
 } dl_plugin_info;
 DL_API int32_t dl_plugin_count(void);
 DL_API dl_status dl_plugin_get(int32_t k, dl_plugin_info *out);

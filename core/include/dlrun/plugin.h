@@ -78,10 +78,10 @@ typedef struct dl_identity {
 #define DL_TARGET "linux-unknown"
 #endif
 
-/* Put once, at file scope, in one source file: DL_PLUGIN_IDENTITY("name", "1.0.0", 0 or DL_ISA_* bits) */
-#define DL_PLUGIN_IDENTITY(plugin_name, plugin_version, isa_bits)                                                              \
-    DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, 0)
-#define DL_PLUGIN_IDENTITY_FLAGS(plugin_name, plugin_version, isa_bits, flag_bits)                                             \
+/* Put one of them once, at file scope. isa: 0 or DL_ISA_* bits; least_minor: hosts of a lesser ABI minor refuse the plugin. */
+#define DL_PLUGIN_IDENTITY(name, version, isa) DL_PLUGIN_IDENTITY_NEEDS(name, version, isa, 0, 0)
+#define DL_PLUGIN_IDENTITY_FLAGS(name, version, isa, flags) DL_PLUGIN_IDENTITY_NEEDS(name, version, isa, flags, 0)
+#define DL_PLUGIN_IDENTITY_NEEDS(plugin_name, plugin_version, isa_bits, flag_bits, least_minor)                                \
     typedef struct dl_identity_note {                                                                                          \
         uint32_t name_bytes, data_bytes, type;                                                                                 \
         char owner[12];                                                                                                        \
@@ -97,7 +97,7 @@ typedef struct dl_identity {
                                                   sizeof(dl_identity),                                                         \
                                                   DL_ABI_MAJOR,                                                                \
                                                   DL_ABI_MINOR,                                                                \
-                                                  0,                                                                           \
+                                                  least_minor,                                                                 \
                                                   DL_SANITIZER_BUILT,                                                          \
                                                   flag_bits,                                                                   \
                                                   isa_bits,                                                                    \

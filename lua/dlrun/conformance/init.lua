@@ -181,12 +181,14 @@ function M.plainCalls(spec, extra)
     return ''
 end
 
+local function unlessEmpty(list) return next(list) and list or nil end
+
 -- Ops as JSON has them.
 local function plainOps(ops)
     local list = {}
     for k, op in ipairs(ops) do
-        list[k] = {name = op.name, status = op.status, dtypes = op.results, gradient = op.gradient, failures = op.failures,
-            note = op.note}
+        list[k] = {name = op.name, status = op.status, dtypes = op.results, gradient = op.gradient, note = op.note,
+            failures = unlessEmpty(op.failures)}
     end
     return list
 end
@@ -205,7 +207,8 @@ function M.main(what, json, extra)
         progress = terminal and progressOn(io.stderr) or nil})
     if terminal then io.stderr:write '\r\27[K' end
     if json then
-        print(report.json {backend = spec, counts = result.counts, ops = plainOps(result.ops), general = result.general})
+        print(report.json {backend = spec, counts = result.counts, ops = plainOps(result.ops),
+            general = unlessEmpty(result.general)})
     else
         print(report.matrix(result.ops))
         local text = report.failures(result.ops, result.general)

@@ -46,11 +46,12 @@ local function count(shape)
 end
 M.count = count
 
--- One word of a case's inputs: {shape, type (nil: the dtype in test), wide (no half), lo, hi, constant, transposed}.
+-- One word of a case's inputs: {shape, type (nil: the one in test), wide (no half), lo, hi, constant, transposed}.
 local function parseInput(word)
     if word == '-' then return false end
     local letter, rest = word:match '^(%a):(.*)$'
-    local spec = {constant = letter == 'c', wide = letter == 'w', type = LETTERS[letter] and types.byName[LETTERS[letter]], shape = {}}
+    local fixed = LETTERS[letter] and types.byName[LETTERS[letter]]
+    local spec = {constant = letter == 'c', wide = letter == 'w', type = fixed, shape = {}}
     local sizes, lo, hi = (rest or word):match '^([^@]*)@?([^:]*):?(.*)$'
     sizes, spec.transposed = sizes:gsub('%^', '')
     spec.transposed = spec.transposed > 0

@@ -1,0 +1,120 @@
+-- Where plugins are looked for, in which order, and what --list-plugins says of each; the Lua side of plugins.
+local support = require 'tests.lua.support'
+local plugins = require 'dlrun.plugins'
+
+local made = os.getenv 'DLRUN_TEST_PLUGINS'
+
+-- Copies a test plugin into a folder, which is made.
+local function put(name, folder, as)
+    os.execute(("mkdir -p '%s' && cp '%s/%s.so' '%s/%s.so'"):format(folder, made, name, folder, as or name))
+end
+
+-- The lines of --list-plugins under this environment, run in `folder`.
+local function list(folder, env, ...)
+    local arguments = {...}
+    arguments[#arguments + 1] = '--list-plugins'
+    local words = ("-C '%s' -u XDG_DATA_HOME -u DLRUN_PLUGIN_PATH HOME=%s/home %s"):format(folder, folder, env)
+    local status, out, err = support.dlrun(arguments, {env = words})
+    assert.equal('', err)
+    assert.equal(0, status)
+    local lines = {}
+    for line in out:gmatch '[^\n]+' do lines[#lines + 1] = line end
+    return lines, out
+end
+
+local function position(lines, words)
+    for k, line in ipairs(lines) do
+        if line:find(words, 1, true) then return k end
+    end
+    error(('no line has "%s":\n%s'):format(words, table.concat(lines, '\n')), 2)
+end
+
+describe('the search for plugins', function()
+    it('goes from what is asked for over DLRUN_PLUGIN_PATH and the user to its own folder', function()
+        support.inFolder(function(folder)
+            put('good', folder .. '/asked')
+            put('other_good', folder .. '/path')
+            put('lazy', folder .. '/path')
+            put('good', folder .. '/data/dlrun/plugins', 'third')
+            put('fails', folder .. '/data/dlrun/plugins')
+            put('rival', folder, 'here')
+            local env = ('DLRUN_PLUGIN_PATH=.:%s/path XDG_DATA_HOME=%s/data'):format(folder, folder)
+            local lines, out = list(folder, env, '--plugin=asked/good.so')
+            local order = {'  good 1.2.3  ' .. folder .. '/asked/good.so  (asked for)',
+                "  lazy 2.0  " .. folder .. "/path/lazy.so  (DLRUN_PLUGIN_PATH) waits until backend 'lazy' is asked for",
+                '  refused  ' .. folder .. "/path/other_good.so: the plugin name 'good' is already taken by " .. folder
+                    .. '/asked/good.so (DLRUN_PLUGIN_PATH)',
+                '  refused  ' .. folder .. "/data/dlrun/plugins/fails.so: the hardware is missing (the user's folder)",
+                '  refused  ' .. folder .. "/data/dlrun/plugins/third.so: the plugin name 'good' is already taken",
+                "cpu.so  (dlrun's own folder)"}
+            local last = 1
+            for _, words in ipairs(order) do
+                local at = position(lines, words)
+                assert.is_true(at > last, words)
+                last = at
+            end
+            assert.is_nil(out:find('here.so', 1, true)) -- the current folder is never looked at
+        end)
+    end)
+
+    it('falls back to ~/.local/share, and takes no relative folder', function()
+        support.inFolder(function(folder)
+            put('good', folder .. '/home/.local/share/dlrun/plugins')
+            put('rival', folder .. '/relative/dlrun/plugins')
+            local lines = list(folder, 'DLRUN_PLUGIN_PATH=relative/dlrun/plugins')
+            position(lines, "/home/.local/share/dlrun/plugins/good.so  (the user's folder)")
+            local _, out = list(folder, 'DLRUN_PLUGIN_PATH=relative/dlrun/plugins XDG_DATA_HOME=relative')
+            assert.is_nil(out:find('rival', 1, true))
+        end)
+    end)
+
+    it('ends the program where a plugin that was asked for is refused', function()
+        local status, out, err = support.dlrun {'--plugin=' .. made .. '/no_identity.so', '-e', 'print "ran"'}
+        assert.equal(1, status)
+        assert.equal('', out)
+        assert.matches('^dlrun: plugin .*no_identity.so refused: not a dlrun plugin', err)
+    end)
+end)
+
+describe('dlrun.plugins', function()
+    it('loads and lists', function()
+        plugins.load(made .. '/good.so')
+        plugins.load(made .. '/good.so')
+        local found = 0
+        for _, p in ipairs(plugins.list()) do
+            if p.path:find '/good%.so$' then
+                found = found + 1
+                assert.same({'good', '1.2.3', 'loaded', 'asked for', ''}, {p.name, p.version, p.state, p.from, p.reason})
+            end
+        end
+        assert.equal(1, found)
+        assert.same({6}, require 'torch.ops'['good::twice'](torch.Tensor {3}):totable())
+        assert.error_matches(function() plugins.load(made .. '/no_identity.so') end, 'no identity note')
+        assert.error_matches(function() plugins.load(5) end, "expected a file's path, not a number")
+    end)
+
+    it("lets require find a plugin's Lua part, beside its file or in a folder of its name", function()
+        support.inFolder(function(folder)
+            put('good', folder, 'one')
+            put('rival', folder, 'alone')
+            support.write(folder .. '/one.lua', 'return {name = ..., op = require "torch.ops"["good::twice"]}')
+            local function run(code, plugin)
+                return support.dlrun({'--plugin=' .. folder .. '/' .. plugin, '-e', code}, {env = "-C '" .. folder .. "/..'"})
+            end
+            local status, out, err = run('local one = require "one"; print(one.name, one.op(torch.Tensor {4})[1])', 'one.so')
+            assert.equal('', err)
+            assert.equal(0, status)
+            assert.equal('one\t8\n', out)
+            os.execute(("mkdir '%s/one' && mv '%s/one.lua' '%s/one/init.lua'"):format(folder, folder, folder))
+            assert.equal('one\n', select(2, run('print(require "one".name)', 'one.so')))
+            status, out, err = run('require "alone"', 'alone.so')
+            assert.equal('', out)
+            assert.equal(1, status)
+            assert.matches('has neither alone.lua nor alone/init.lua beside it', err, 1, true)
+            status, out, err = run('require "two"', 'one.so')
+            assert.equal('', out)
+            assert.equal(1, status)
+            assert.matches("no plugin 'two' is loaded", err, 1, true)
+        end)
+    end)
+end)

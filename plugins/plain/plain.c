@@ -14,7 +14,7 @@
  *
  * How a kernel is called. The core checks the arguments and allocates the outputs, asks prepare(frame, plan) once for each kind
  * of call, keeps the plan, and calls run(frame, plan) as often as that kind comes. Without a prepare, run takes whatever comes.
- * The frame has tensors (in, out) and other arguments (attr) in the order of the op's signature: dlrun -e "help 'gather'".
+ * The frame has tensors (in, out) and other arguments (attr) in the order of the op's signature: help 'gather' at the prompt.
  *
  * What a kernel may not assume: that tensors are contiguous, begin where their memory begins (byte_offset), or have elements at
  * all. Strides count elements and are never negative; an input may be expanded (stride 0). An output shares no memory with an
@@ -45,7 +45,7 @@ static block list = {&list, &list, 0, 0};
 static uint64_t bytes_used;
 static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER; /* any thread may allocate */
 
-static char *address(const void *handle, uint64_t offset) { return (char *)~(uintptr_t)handle + offset; }
+static char *address(const void *handle, uint64_t offset) { return (char *)(~(uintptr_t)handle + offset); }
 
 static dl_status plain_alloc(dl_device *device, dl_stream *stream, uint64_t bytes, void **data) {
     (void)device, (void)stream;
@@ -519,7 +519,7 @@ static dl_status prepare_gemm(const dl_frame *f, dl_plan *plan) {
 static void pack(const dl_tensor *t, int64_t start, int64_t along, int64_t across, int64_t count, int64_t depth, int64_t width,
                  dl_dtype type, char *to) {
     lane x[BLOCK] = {{0}};
-    for (int64_t r = 0; r < width; r++) {
+    for (int64_t r = 0; r < width && depth > 0; r++) {
         const view line = moved(view_over(t, 1, &depth, &along), start + r * across);
         if (r == count) memset(x, 0, sizeof x);
         for (int64_t k = 0; k < depth; k += BLOCK) {

@@ -28,7 +28,7 @@ describe('plugins/plain', function()
 
     it('trains the networks of scripts/mnist.lua as the CPU does', function()
         support.inFolder(function(data)
-            support.writeDigits(data, 192, 100)
+            support.writeDigits(data, 128, 32)
             local arguments = {'scripts/mnist.lua', '--data', data, '--save', data .. '/x', '--epochs=1'}
             for _, more in ipairs {'--model=mlp', '--model=cnn', '--face=torch7'} do
                 arguments[7] = more
@@ -60,7 +60,7 @@ end)
 describe('plugins/null', function()
     it('takes every step of a training, and nothing comes of it', function()
         support.inFolder(function(data)
-            support.writeDigits(data, 128, 50)
+            support.writeDigits(data, 128, 32)
             for _, model in ipairs {'mlp', 'cnn'} do
                 local status, out, err = dlrun('null', 'scripts/mnist.lua', '--model', model, '--epochs=1', '--data', data,
                     '--save', data .. '/x')

@@ -96,12 +96,17 @@ static char *host_address(const dl_tensor *t, uint64_t offset) {
     return dl_on_host(t->storage->device) ? (char *)t->storage->data + offset : NULL;
 }
 
-dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value) {
-    uint64_t offset;
-    DL_TRY(find(t, index, &offset));
-    DL_TRY(dl_tensor_refresh(t));
+void dl_plain_nans(dl_dtype type, void *values, int64_t n) {
+    float *narrow = values;
+    double *wide = values;
+    for (int64_t k = 0; type == DL_F32 && k < n; k++)
+        if (narrow[k] != narrow[k]) narrow[k] = NAN;
+    for (int64_t k = 0; type == DL_F64 && k < n; k++)
+        if (wide[k] != wide[k]) wide[k] = NAN;
+}
+
+static dl_status get(const dl_tensor *t, uint64_t offset, double *value) {
     const char *from = host_address(t, offset);
-    dl_capture_refuse("the host read an element");
     if (from && decode(t->type, from, value)) return DL_OK;
     dl_tensor element = {0}, wide = {0};
     DL_TRY(pair(t, offset, &element, &wide));
@@ -110,6 +115,16 @@ dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value
     dl_tensor_clear(&wide);
     dl_tensor_clear(&element);
     return status;
+}
+
+dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value) {
+    uint64_t offset;
+    DL_TRY(find(t, index, &offset));
+    DL_TRY(dl_tensor_refresh(t));
+    dl_capture_refuse("the host read an element");
+    DL_TRY(get(t, offset, value));
+    dl_plain_nans(DL_F64, value, 1);
+    return DL_OK;
 }
 
 dl_status dl_element_set(dl_tensor *t, const int64_t *index, double value) {

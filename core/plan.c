@@ -1,8 +1,8 @@
 /* plan.c - the plan cache and the running of plans.
  *
- * Two keys: by types alone for kernels that share their plans so (DL_PLAN_PER_TYPE), by everything otherwise. Keys are bytes; a
- * hash finds them and a comparison decides. A device's cache is emptied when it holds LIMIT plans: shapes that change on every
- * call must not grow it without bound. */
+ * Two keys: by types and ranks for kernels that share their plans so (DL_PLAN_PER_TYPE), by everything otherwise. Keys are
+ * bytes; a hash finds them and a comparison decides. A device's cache is emptied when it holds LIMIT plans: shapes that change
+ * on every call must not grow it without bound. */
 #include "core/plan.h"
 #include "core/alloc.h"
 #include "core/mem.h"
@@ -80,7 +80,7 @@ static void put(key_text *k, const void *p, size_t n) {
 
 static void put_i64(key_text *k, int64_t v) { put(k, &v, sizeof v); }
 
-/* Types, presence and programs: the part every key has. Padded to whole words. */
+/* Types, ranks, presence and programs: the part every key has. Padded to whole words. */
 static void put_types(key_text *k, const dl_op *op, const dl_frame *f) {
     put_i64(k, op->id);
     put_i64(k, (int64_t)f->n_in << 32 | f->n_out);
@@ -88,8 +88,8 @@ static void put_types(key_text *k, const dl_op *op, const dl_frame *f) {
     uint32_t n = 0;
     for (uint32_t j = 0; j < f->n_in + f->n_out; j++) {
         const dl_tensor *t = j < f->n_in ? f->in[j] : f->out[j - f->n_in];
-        types = types << 4 | (t ? (uint64_t)t->type + 1 : 0);
-        if (++n % 16 == 0) put(k, &types, sizeof types);
+        types = types << 8 | (t ? (uint64_t)t->ndim << 4 | ((uint64_t)t->type + 1) : 0);
+        if (++n % 8 == 0) put(k, &types, sizeof types);
     }
     put(k, &types, sizeof types);
     if (f->prog) put(k, &f->prog->hash, sizeof f->prog->hash);

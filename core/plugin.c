@@ -56,9 +56,10 @@ static candidate *new_candidate(const char *path, const struct stat *facts, cons
     return c;
 }
 
-static dl_status check_name_free(const candidate *c) {
+/* Is no other plugin of this name loaded or, with least WAITING, found before? */
+static dl_status check_name_free(const candidate *c, state least) {
     for (const candidate *other = candidates; other; other = other->next)
-        if (other != c && other->state == LOADED && strcmp(other->identity.name, c->identity.name) == 0)
+        if (other != c && other->state >= least && strcmp(other->identity.name, c->identity.name) == 0)
             return dl_failf(DL_INVALID, "the plugin name '%s' is already taken by %s", c->identity.name, other->path);
     return DL_OK;
 }
@@ -92,7 +93,7 @@ static dl_status conclude(candidate *c, dl_status status) {
 }
 
 static dl_status open_judged(candidate *c) {
-    dl_status status = check_name_free(c);
+    dl_status status = check_name_free(c, LOADED);
     return conclude(c, status == DL_OK ? open_file(c) : status);
 }
 
@@ -109,6 +110,7 @@ static dl_status consider(const char *path, const char *from) {
     candidate *c = new_candidate(path, &facts, from);
     if (!c) return dl_failf(DL_NOMEM, "out of memory listing plugins");
     dl_status status = judge(c);
+    if (status == DL_OK) status = check_name_free(c, WAITING); /* the first found is the one */
     if (status != DL_OK) {
         (void)conclude(c, status);
     } else if (c->identity.flags & DL_PLUGIN_LAZY) {

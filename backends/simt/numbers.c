@@ -1,5 +1,6 @@
 /* numbers.c - numbers.h's functions. */
 #include "backends/simt/numbers.h"
+#include "backends/simt/loop.h"
 
 /* ---- scalars ------------------------------------------------------------------------------------------------------------ */
 
@@ -36,7 +37,17 @@ void simt_fault(simt_args *a, const dl_frame *f) { simt_data(a, simt_of.backend-
 
 static void destroy(void *functions) { simt_of.host->mem(functions, 0); }
 
+/* So many dimensions that loops hold them whatever the strides: a plan is for every shape of these ranks. */
+static int fits_loops(const dl_frame *f) {
+    for (uint32_t k = 0; k < f->n_in + f->n_out; k++) {
+        const dl_tensor *t = k < f->n_in ? f->in[k] : f->out[k - f->n_in];
+        if (t && t->ndim > SIMT_LOOP_DIMS) return 0;
+    }
+    return 1;
+}
+
 dl_status simt_plan(const dl_frame *f, dl_plan *plan, const char *source, const simt_wanted *wanted, int32_t n) {
+    if (!fits_loops(f)) return DL_UNSUPPORTED;
     void **const functions = simt_of.host->mem(NULL, (size_t)n * sizeof *functions);
     if (!functions) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
     for (int32_t k = 0; k < n; k++) {

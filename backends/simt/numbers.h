@@ -19,7 +19,8 @@ typedef struct simt_wanted {
     int32_t n_types;
     dl_dtype types[6];
 } simt_wanted;
-/* A plan for all shapes whose state is the array of n functions (void *[n]) of one text. */
+/* A plan for all shapes of these ranks, whose state is the array of n functions (void *[n]) of one text. DL_UNSUPPORTED where a
+ * tensor has more than SIMT_LOOP_DIMS dimensions. */
 dl_status simt_plan(const dl_frame *f, dl_plan *plan, const char *source, const simt_wanted *wanted, int32_t n);
 static inline void *simt_planned(const dl_plan *plan, int32_t k) { return ((void *const *)plan->state)[k]; }
 

@@ -22,6 +22,7 @@ local function read(x)
     if n * type.bytes > MOST then fail('%g elements are too many to bring into Lua', n) end
     local data = type.array(math.max(n, 1))
     if n > 0 then base.check(C.dl_tensor_read(x._t, data, n * type.bytes)) end
+    C.dl_plain_nans(type.dtype, data, n)
     return data, n, type
 end
 M.read = read

@@ -76,11 +76,19 @@ local function refusePacked(s)
     if typeOf(s).packed then fail('a %s has no single elements; use a copy as FloatTensor', typeOf(s).storageName) end
 end
 
+local singles = {} -- type -> a one-element array
+
 local function get(s, k)
     local data, n = elements(s)
     if k < 1 or k > n then fail('storage index %s is out of range: it has %d elements, from 1', tostring(k), n) end
     refusePacked(s)
-    return tonumber(data[k - 1])
+    local type = typeOf(s)
+    if not type.floating then return tonumber(data[k - 1]) end
+    local single = singles[type] or type.array(1)
+    singles[type] = single
+    ffi.copy(single, data + (k - 1), type.bytes)
+    C.dl_plain_nans(type.dtype, single, 1)
+    return tonumber(single[0])
 end
 
 local function set(s, k, value)

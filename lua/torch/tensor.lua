@@ -88,6 +88,7 @@ function M.item(x)
     if type.packed then return M.item(raw.to(raw.detach(x), nil, C.DL_F32)) end
     local buffer = buffers[x._t.type]
     base.check(C.dl_tensor_read(x._t, buffer, type.bytes))
+    C.dl_plain_nans(type.dtype, buffer, 1)
     if type.kind == 'bool' then return buffer[0] ~= 0 end
     return tonumber(buffer[0])
 end

@@ -28,6 +28,21 @@ static void lines(void **state) {
             }
 }
 
+/* More dimensions than a loop of these kernels holds, of strides that do not merge: then the op is composed. */
+static void many_dimensions(void **state) {
+    (void)state;
+    MIRROR_OR_SKIP();
+    const int64_t shape[] = {2, 2, 2, 2, 3, 2, 2, 2};
+    for (int few = 0; few < 2; few++) { /* the same types with fewer dimensions: their plan is another */
+        dl_tensor x, out;
+        cells_random(&x, DL_F32, few ? 3 : 8, shape, &rng);
+        cells_make(&out, DL_F32, few ? 3 : 8, shape, &rng);
+        mirror_call("log_softmax", (const dl_tensor *[]){&x}, 1, &out, 1, (const dl_attr[]){A_INT(1)}, 1, 64);
+        mirror_call("cumsum", (const dl_tensor *[]){&x}, 1, &out, 1, (const dl_attr[]){A_INT(1)}, 1, 64);
+        dl_tensor_clear(&x), dl_tensor_clear(&out);
+    }
+}
+
 /* y stands for any result of the forward op: sums grow with the length, and so does rounding. */
 static void gradients(void **state) {
     (void)state;
@@ -155,8 +170,8 @@ static void bad_labels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines),  cmocka_unit_test(gradients),  cmocka_unit_test(special),
-        cmocka_unit_test(losses), cmocka_unit_test(bad_labels),
+        cmocka_unit_test(lines),   cmocka_unit_test(many_dimensions), cmocka_unit_test(gradients),
+        cmocka_unit_test(special), cmocka_unit_test(losses),          cmocka_unit_test(bad_labels),
     };
     return cmocka_run_group_tests(tests, mirror_start, NULL);
 }

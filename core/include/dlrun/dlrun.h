@@ -133,6 +133,10 @@ DL_API dl_status dl_tensor_to(dl_tensor *t, const dl_tensor *of, dl_device *, dl
 DL_API dl_status dl_element_get(const dl_tensor *t, const int64_t *index, double *value);
 DL_API dl_status dl_element_set(dl_tensor *t, const int64_t *index, double value);
 
+/* Gives every NaN in a host array of n float32 or float64 the plain bits of NaN; other dtypes stay as they are. LuaJIT takes
+ * some other NaNs for values of its own, so the binding calls this before it reads what tensors hold. */
+DL_API void dl_plain_nans(dl_dtype, void *values, int64_t n);
+
 /* DLPack 0.6 exchange: a DLManagedTensor*. Export holds a reference; import takes over the producer's. */
 DL_API dl_status dl_tensor_to_dlpack(const dl_tensor *t, void **managed);
 DL_API dl_status dl_tensor_from_dlpack(dl_tensor *t, void *managed);

@@ -218,7 +218,7 @@ typedef struct dl_op_def {
 /* How a plan may be shared: which facts prepare() looked at. */
 enum {
     DL_PLAN_PER_SHAPE = 0, /* op, dtypes, shapes, strides, attributes, device (the default) */
-    DL_PLAN_PER_TYPE = 1,  /* op, dtypes, device: kernels that read shapes in run */
+    DL_PLAN_PER_TYPE = 1,  /* op, dtypes, numbers of dimensions, device: kernels that read shapes in run */
 };
 
 typedef struct dl_plan {

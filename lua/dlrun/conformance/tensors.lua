@@ -1,6 +1,7 @@
 -- tensors.lua: a case's text as values, and values as tensors of any device, dtype and memory layout.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
+local host = require 'torch.host'
 local raw = require 'torch.raw'
 local types = require 'torch.types'
 local ops = require 'torch.ops'
@@ -131,18 +132,9 @@ end
 
 -- A tensor's elements as a Lua array of numbers, in logical order.
 function M.read(x)
-    local wide = raw.to(raw.to(x, M.cpu, nil), M.cpu, C.DL_F64)
-    local n = tonumber(C.dl_tensor_count(wide._t))
-    local data, values = ffi.new('double[?]', math.max(n, 1)), {}
-    if n > 0 then base.check(C.dl_tensor_read(wide._t, data, n * 8)) end
-    -- LuaJIT takes the bits of some NaN for other values (nil): those are told by their bits
-    local words = ffi.cast('uint32_t *', data)
-    for k = 1, n do
-        local high, low = words[2 * k - 1], words[2 * k - 2]
-        local magnitude = bit.band(high, 0x7fffffff)
-        local nan = magnitude > 0x7ff00000 or magnitude == 0x7ff00000 and low ~= 0
-        values[k] = nan and 0 / 0 or data[k - 1]
-    end
+    local data, n = host.read(raw.to(raw.to(x, M.cpu, nil), M.cpu, C.DL_F64))
+    local values = {}
+    for k = 1, n do values[k] = data[k - 1] end
     return values
 end
 

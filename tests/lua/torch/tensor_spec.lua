@@ -238,4 +238,21 @@ describe('storages', function()
         assert.same({7, 3}, torch.Tensor(size):size():totable())
         assert.same({7, 3}, torch.LongTensor(size):totable())
     end)
+
+    -- LuaJIT tells its own values by the bits of NaNs: read as they are, these would be nil, false or an object.
+    it('reads a NaN of any bits as NaN', function()
+        local ffi = require 'ffi'
+        for _, bits in ipairs {0xffffffff, 0xfffc0001, 0x7fffffff, 0x7ff80001} do
+            local x, y = torch.FloatTensor(2), torch.DoubleTensor(2)
+            local narrow, wide = ffi.cast('uint32_t *', x:data()), ffi.cast('uint32_t *', y:data())
+            for k = 0, 1 do narrow[k], wide[2 * k], wide[2 * k + 1] = bits, 1, bits end
+            for _, t in ipairs {x, y} do
+                for _, v in ipairs {t[1], t:narrow(1, 1, 1):item(), t:totable()[2], t:storage()[2], t:sum()} do
+                    assert.equal('number', type(v))
+                    assert.is_true(v ~= v)
+                end
+                assert.matches('nan', tostring(t))
+            end
+        end
+    end)
 end)

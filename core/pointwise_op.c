@@ -147,6 +147,17 @@ static dl_scalar scalar_of(int32_t type, double x) {
     return (dl_scalar){.i = type == DL_BOOL ? x != 0 : (int64_t)x};
 }
 
+/* An attribute as programs have it that compute in that type: fractions do not reach integers and bool. */
+static dl_scalar attribute_of(int32_t compute, const dl_attr *a) {
+    dl_scalar value;
+    if (a->kind == DL_ATTR_INT && !is_real(compute)) {
+        value.i = a->v.i;
+        return value;
+    }
+    const double x = a->kind == DL_ATTR_INT ? (double)a->v.i : a->v.f;
+    return scalar_of(compute, is_real(compute) ? x : trunc(x));
+}
+
 dl_status dl_op_evaluate(int32_t id, dl_dtype type, const double *in, const dl_attr *attr, int32_t n_attr, int64_t index,
                          double *out) {
     dl_op *op = dl_op_at(id);
@@ -160,12 +171,7 @@ dl_status dl_op_evaluate(int32_t id, dl_dtype type, const double *in, const dl_a
     DL_TRY(dl_op_types(op, type, &compute, &result));
     DL_TRY(dl_op_program(op, type, &p));
     for (uint32_t k = 0; k < p->n_in; k++) values[k] = scalar_of(p->in_type[k], in[k]);
-    for (uint32_t k = 0; k < p->n_attr; k++)
-        attrs[k] = full[k].kind == DL_ATTR_INT && !is_real(compute)
-                       ? (dl_scalar){.i = full[k].v.i}
-                       : scalar_of(compute, full[k].kind == DL_ATTR_INT ? (double)full[k].v.i
-                                            : is_real(compute)          ? full[k].v.f
-                                                                        : trunc(full[k].v.f));
+    for (uint32_t k = 0; k < p->n_attr; k++) attrs[k] = attribute_of(compute, &full[k]);
     DL_TRY(dl_prog_eval(p, values, attrs, index, &y));
     *out = is_real(p->ins[p->out[0]].type) ? y.f : (double)y.i;
     return DL_OK;

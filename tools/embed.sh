@@ -1,6 +1,6 @@
 #!/bin/sh
-# embed.sh FILE: prints a C file that defines FILE's text as text_<its name, other characters than letters and digits as _>. Files of
-# this tree that the text includes (a line #include "backends/...") stand in its place.
+# embed.sh FILE: prints a C file that defines FILE's text as text_<its name, other characters than letters and digits as _>.
+# Files of this tree that the text includes (a line #include "backends/...") stand in its place.
 name=text_$(basename "$1" | tr -c 'A-Za-z0-9\n' _)
 echo "/* $1, by tools/embed.sh. */"
 echo "extern const char $name[];"

@@ -26,13 +26,13 @@ static struct {
 static void device_text(cl_device_id id, cl_device_info what, char *text, size_t capacity) {
     char whole[1024] = "";
     if (cl.GetDeviceInfo(id, what, sizeof whole - 1, whole, NULL) != CL_SUCCESS) *whole = 0;
-    snprintf(text, capacity, "%s", whole + strspn(whole, " "));
+    snprintf(text, capacity, "%.*s", (int)capacity - 1, whole + strspn(whole, " "));
 }
 
 static void platform_text(cl_platform_id id, cl_platform_info what, char *text, size_t capacity) {
     char whole[1024] = "";
     if (cl.GetPlatformInfo(id, what, sizeof whole - 1, whole, NULL) != CL_SUCCESS) *whole = 0;
-    snprintf(text, capacity, "%s", whole);
+    snprintf(text, capacity, "%.*s", (int)capacity - 1, whole);
 }
 
 /* A number of the given C type; 0 where the driver does not say. */

@@ -1,5 +1,5 @@
-/* mask.cl - masked_select, masked_scatter, nonzero: elements in logical order. A tensor is cut into segments, a work item to each,
- * which counts its elements; a scan of the counts says where each segment's go.
+/* mask.cl - masked_select, masked_scatter, nonzero: elements in logical order. A tensor is cut into segments, a work item to
+ * each, which counts its elements; a scan of the counts says where each segment's go.
  *
  * T: the elements' dtype, T1: the mask's. */
 #include "backends/simt/loop.h"
@@ -25,7 +25,8 @@ KERNEL void mask_count(GLOBAL T1 *mask, i64 mask_at, GLOBAL i64 *counts, i64 cou
  * reported. */
 KERNEL void mask_scan(GLOBAL i64 *counts, i64 counts_at, i64 segments, GLOBAL i32 *fault, i64 fault_at, i64 most) {
     LOCAL i64 sums[SIMT_TEAM_GROUP];
-    const i64 item = local_id(0), begin = SEGMENT(item, segments, SIMT_TEAM_GROUP), end = SEGMENT(item + 1, segments, SIMT_TEAM_GROUP);
+    const i64 item = local_id(0), begin = SEGMENT(item, segments, SIMT_TEAM_GROUP);
+    const i64 end = SEGMENT(item + 1, segments, SIMT_TEAM_GROUP);
     i64 sum = 0, before = 0;
     for (i64 s = begin; s < end; s++) sum += counts[counts_at + s];
     sums[item] = sum;

@@ -12,10 +12,10 @@ typedef struct norm_options {
 } norm_options;
 
 /* rows: x, out, mean, var; within: x, out, weight, bias. running = (1 - momentum) running + momentum factor batch. */
-KERNEL void norm_forward(GLOBAL T *x, i64 x_at, GLOBAL T *weight, i64 weight_at, GLOBAL T *bias, i64 bias_at, GLOBAL T2 *running_mean,
-                 i64 running_mean_at, GLOBAL T3 *running_var, i64 running_var_at, GLOBAL T *out, i64 out_at, GLOBAL T1 *mean,
-                 i64 mean_at, GLOBAL T1 *var, i64 var_at, simt_loop rows, simt_loop within, norm_options o, A eps, A momentum,
-                 A factor, simt_team t) {
+KERNEL void norm_forward(GLOBAL T *x, i64 x_at, GLOBAL T *weight, i64 weight_at, GLOBAL T *bias, i64 bias_at,
+                         GLOBAL T2 *running_mean, i64 running_mean_at, GLOBAL T3 *running_var, i64 running_var_at,
+                         GLOBAL T *out, i64 out_at, GLOBAL T1 *mean, i64 mean_at, GLOBAL T1 *var, i64 var_at, simt_loop rows,
+                         simt_loop within, norm_options o, A eps, A momentum, A factor, simt_team t) {
     LOCAL A room[SIMT_TEAM_GROUP];
     const i64 row = TEAM_NUMBER(t), item = TEAM_ITEM(t);
     const i32 active = row < rows.count;

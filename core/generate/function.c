@@ -58,10 +58,10 @@ static dl_status find_locked(dl_device *device, const gen_key *key, const char *
     return DL_OK;
 }
 
-dl_status gen_function(dl_device *device, const gen_key *key, const char *name, gen_printer *print, const void *context,
+dl_status gen_function(dl_device *device, const gen_key *key, const char *entry, gen_printer *print, const void *context,
                        void **function) {
     pthread_mutex_lock(&lock);
-    const dl_status status = find_locked(device, key, name, print, context, function);
+    const dl_status status = find_locked(device, key, entry, print, context, function);
     pthread_mutex_unlock(&lock);
     return status;
 }

@@ -55,7 +55,8 @@ enum gen_source { GEN_POINTWISE = 1, GEN_REDUCE, GEN_GATHER, GEN_SCATTER_ADD, GE
 typedef void gen_printer(gen_text *, const void *context);
 
 /* The function of a key on a device: compiled on first use, then kept until the device closes. `entry` names it. Any thread. */
-dl_status gen_function(dl_device *, const gen_key *, const char *entry, gen_printer *, const void *context, void **function);
+dl_status gen_function(dl_device *device, const gen_key *key, const char *entry, gen_printer *print, const void *context,
+                       void **function);
 
 /* ---- launching (launch.c) ---------------------------------------------------------------------------------------------------
  */

@@ -91,16 +91,17 @@ static dl_status grad(dl_graph *g, const dl_frame *f) {
         const int64_t steps = out->shape[TIME], channels = out->shape[CHANNEL];                                                \
         const int64_t forward = reverse ? -1 : 1, first = reverse ? steps - 1 : 0;                                             \
         const int64_t ha = a->strides[CHANNEL], hb = b->strides[CHANNEL], ho = out->strides[CHANNEL];                          \
-        type *const y = (type *)((char *)out->data + out->byte_offset);                                                        \
-        const type *const p = (const type *)((const char *)a->data + a->byte_offset);                                          \
-        const type *const q = (const type *)((const char *)b->data + b->byte_offset);                                          \
+        if (channels == 0) return; /* there may be no memory to point into */                                                  \
+        type *const y = (void *)((char *)out->data + out->byte_offset);                                                        \
+        const type *const p = (const void *)((const char *)a->data + a->byte_offset);                                          \
+        const type *const q = (const void *)((const char *)b->data + b->byte_offset);                                          \
         for (int64_t n = 0; n < out->shape[BATCH]; n++) {                                                                      \
             for (int64_t k = 0; k < steps; k++) {                                                                              \
                 const int64_t t = first + k * forward;                                                                         \
                 const type *const pt = p + n * a->strides[BATCH] + t * a->strides[TIME];                                       \
                 const type *const qt = q + n * b->strides[BATCH] + t * b->strides[TIME];                                       \
                 type *const yt = y + n * out->strides[BATCH] + t * out->strides[TIME];                                         \
-                const type *const before = yt - forward * out->strides[TIME]; /* not read at the first step */                 \
+                const type *const before = k == 0 ? yt : yt - forward * out->strides[TIME];                                    \
                 for (int64_t c = 0; c < channels; c++)                                                                         \
                     yt[c * ho] = k == 0 ? qt[c * hb] : pt[c * ha] * before[c * ho] + qt[c * hb];                               \
             }                                                                                                                  \

@@ -13,9 +13,8 @@
  * What these cannot make (sort, topk, LAPACK) is missing; with --fallback=cpu the CPU does it.
  *
  * How a kernel is called. The core checks the arguments and allocates the outputs, asks prepare(frame, plan) once for each kind
- * of call, keeps the plan, and calls run(frame, plan) as often as that kind of call comes. Where there is no prepare, run takes
- * whatever comes. The frame has the tensors (in, out) and the other arguments (attr) in the order of the op's signature, which
- * `dlrun -e "help 'gather'"` shows.
+ * of call, keeps the plan, and calls run(frame, plan) as often as that kind comes. Without a prepare, run takes whatever comes.
+ * The frame has tensors (in, out) and other arguments (attr) in the order of the op's signature: help 'gather' at the prompt.
  *
  * What a kernel may not assume: that tensors are contiguous, begin where their memory begins (byte_offset), or have elements at
  * all. Strides count elements and are never negative; an input may be expanded (stride 0). An output shares no memory with an
@@ -46,7 +45,7 @@ static block list = {&list, &list, 0, 0};
 static uint64_t bytes_used;
 static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER; /* any thread may allocate */
 
-static char *address(const void *handle, uint64_t offset) { return (char *)~(uintptr_t)handle + offset; }
+static char *address(const void *handle, uint64_t offset) { return (char *)(~(uintptr_t)handle + offset); }
 
 static dl_status plain_alloc(dl_device *device, dl_stream *stream, uint64_t bytes, void **data) {
     (void)device, (void)stream;
@@ -122,7 +121,6 @@ typedef union single {
     float f;
     uint32_t bits;
 } single;
-
 /* Halves are 16 bits in memory; rounding goes to the nearest, ties to even. bfloat16 is the upper half of a float32. */
 static float from_bf16(uint16_t h) { return ((single){.bits = (uint32_t)h << 16}).f; }
 
@@ -261,11 +259,10 @@ static int64_t power(int64_t base, int64_t exponent) {
 }
 
 __extension__ typedef __int128 wide;
-
 /* The quotient rounded towards 0; p / q itself may have been rounded up to a whole number that it does not reach. */
 static double quotient(double p, double q) {
     const double whole = trunc(p / q), rest = fma(-whole, q, p);
-    return rest != 0 && (rest < 0) != (p < 0) ? whole - copysign(1, whole) : whole;
+    return (rest < 0 && p > 0) || (rest > 0 && p < 0) ? whole - copysign(1, whole) : whole; /* not where rest is NaN */
 }
 
 /* digamma or, if `second`, trigamma: reflection, recurrence up to 10, asymptotic series (Abramowitz and Stegun 6.3, 6.4). */
@@ -310,8 +307,9 @@ static lane cast(int type, int from, lane x) {
     const double above = ldexp(1, bits), lowest = negative ? -above : 0;
     if (type == DL_BOOL) return (lane){.i = is_float(from) ? x.f != 0 : x.i != 0};
     if (is_float(type)) return (lane){.f = is_float(from) ? x.f : type == DL_F64 ? (double)x.i : (double)(float)x.i};
-    if (!is_float(from) || x.f != x.f) return is_float(from) ? (lane){.i = 0} : x;
-    return x.f >= above ? (lane){.u = (UINT64_C(1) << bits) - 1} : (lane){.i = (int64_t)(x.f <= lowest ? lowest : x.f)};
+    if (!is_float(from)) return x;
+    if (x.f != x.f) return (lane){.i = 0};
+    return (lane){.i = x.f >= above ? (int64_t)((UINT64_C(1) << bits) - 1) : (int64_t)(x.f <= lowest ? lowest : x.f)};
 }
 
 #define CASE(NAME, type, member, field, result)                                                                                \
@@ -368,7 +366,7 @@ static lane uniform(const dl_ins *i, const dl_attr *attr) {
     if (i->op == DL_OP_CONST) /* its bits; the low ones come first on this kind of machine */
         return types[i->type].read(&i->imm, NULL, 1, 1, &y), y;
     const int from = attr[i->a].kind == DL_ATTR_FLOAT ? DL_F64 : DL_I64;
-    x = from == DL_F64 ? (lane){.f = attr[i->a].v.f} : (lane){.i = attr[i->a].v.i};
+    memcpy(&x, &attr[i->a].v, sizeof x); /* a double or an int64, as a lane is */
     apply(DL_OP_CAST, i->type, from, 1, &x, &x, &x, &y);
     return y;
 }
@@ -492,7 +490,10 @@ static dl_status run_indexed(const dl_frame *f, const dl_plan *plan) {
         load(&line, k, n, x);
         for (int64_t j = 0; j < n; j++) { /* one by one: of equal places each counts */
             types[t->type].read(chosen.base, &at[j], 0, 1, &y);
-            y = is_float(t->type) ? (lane){.f = y.f + x[j].f} : (lane){.u = y.u + x[j].u};
+            if (is_float(t->type))
+                y.f += x[j].f;
+            else
+                y.u += x[j].u;
             types[t->type].write(chosen.base, &at[j], 0, 1, &y);
         }
     }
@@ -518,7 +519,7 @@ static dl_status prepare_gemm(const dl_frame *f, dl_plan *plan) {
 static void pack(const dl_tensor *t, int64_t start, int64_t along, int64_t across, int64_t count, int64_t depth, int64_t width,
                  dl_dtype type, char *to) {
     lane x[BLOCK] = {{0}};
-    for (int64_t r = 0; r < width; r++) {
+    for (int64_t r = 0; r < width && depth > 0; r++) {
         const view line = moved(view_over(t, 1, &depth, &along), start + r * across);
         if (r == count) memset(x, 0, sizeof x);
         for (int64_t k = 0; k < depth; k += BLOCK) {

@@ -1,5 +1,5 @@
-/* op_rows.h - calls of every op, as core/cases.def writes them: what test_gradients.c differentiates and test_op_layouts.c calls
- * with its inputs laid out in other ways. */
+/* op_rows.h - calls of every op, as core/cases.def writes them: what test_gradients.c differentiates and test_op_layouts.c
+ * calls with its inputs laid out in other ways. */
 #ifndef OP_ROWS_H
 #define OP_ROWS_H
 

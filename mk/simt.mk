@@ -4,8 +4,8 @@
 SIMT_TEXTS := $(wildcard backends/simt/*.cl)
 SIMT_OBJ := $(call objects,$(wildcard backends/simt/*.c)) $(call texts,$(SIMT_TEXTS) core/include/dlrun/simt.h)
 
-# Texts include it.
-$(patsubst %,$(BUILD)/gen/text/%.c,$(SIMT_TEXTS)): backends/simt/loop.h
+# Texts include some of them.
+$(patsubst %,$(BUILD)/gen/text/%.c,$(SIMT_TEXTS)): $(wildcard backends/simt/*.h)
 
 # The kernels as CUDA C, by NVRTC where it is installed (tests/simt).
 CHECK_SIMT := $(BUILD)/tests/check_simt

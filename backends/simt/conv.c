@@ -1,18 +1,11 @@
 /* conv.c - convolution and its gradients in 1 to 3 dimensions: products of tiles, or, for few rows of them, an item for each
- * result (gemm.cl has both). Nothing is unrolled in memory; gradients are gathered, so that results do not depend on the order
- * in which work groups run. */
-#include "backends/simt/gemm.h"
+ * result (conv_forward.cl, conv_data.cl, conv_weight.cl; conv_direct.cl). Nothing is unrolled in memory; gradients are
+ * gathered, so that results do not depend on the order in which work groups run. */
+#include "backends/simt/conv.h"
+#include "backends/simt/tile.h"
 #include "backends/simt/texts.h"
 
 enum { SPATIAL = 3 };
-
-/* As in gemm.cl. */
-typedef struct conv_shape {
-    int64_t samples, groups, channels, filters;
-    int64_t in[SPATIAL], out[SPATIAL], window[SPATIAL], stride[SPATIAL], padding[SPATIAL], dilation[SPATIAL];
-    int64_t x_n, x_c, x_s[SPATIAL], y_n, y_c, y_s[SPATIAL], w_o, w_c, w_s[SPATIAL];
-    int64_t splits, split, part;
-} conv_shape;
 
 typedef struct conv_state {
     conv_shape shape;
@@ -73,20 +66,26 @@ static int fits(const conv_shape *s) {
 
 static void destroy(void *state) { simt_of.host->mem(state, 0); }
 
+/* The two kernels of an op: a text's tiled one, and that of conv_direct.cl. */
+typedef struct kernel_of {
+    const char *text, *tiled, *direct;
+} kernel_of;
+
 /* With fewer rows than this a tile is mostly empty. */
 enum { LEAST_ROWS = 8 };
 
 /* Takes the tiled kernel for `rows` times `columns` results of each group, or the direct one. */
-static dl_status make_plan(const dl_frame *f, const conv_shape *s, int64_t rows, int64_t columns, const char *tiled,
-                           const char *direct, dl_plan *plan, conv_state **state) {
+static dl_status make_plan(const dl_frame *f, const conv_shape *s, int64_t rows, int64_t columns, const kernel_of *kernel,
+                           dl_plan *plan, conv_state **state) {
     const dl_dtype type = f->out[0]->type;
-    const int64_t groups = gemm_tiles(rows, columns) * s->groups * s->splits;
-    if (!simt_floating(type) || !fits(s) || !gemm_groups_fit(groups)) return DL_UNSUPPORTED;
+    const int64_t groups = tile_count(rows, columns) * s->groups * s->splits;
+    if (!simt_floating(type) || !fits(s) || !tile_groups_fit(groups)) return DL_UNSUPPORTED;
     conv_state *c = simt_of.host->mem(NULL, sizeof *c);
     if (!c) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
     *c = (conv_state){.shape = *s, .groups = rows >= LEAST_ROWS ? groups : 0};
-    const dl_dtype types[2] = {type, s->splits > 1 ? gemm_sum_type(type) : type};
-    const dl_status status = simt_function(f, text_gemm_cl, c->groups ? tiled : direct, types, 2, &c->function);
+    const dl_dtype types[2] = {type, s->splits > 1 ? tile_sum_type(type) : type};
+    const dl_status status = c->groups ? simt_function(f, kernel->text, kernel->tiled, types, 2, &c->function)
+                                       : simt_function(f, text_conv_direct_cl, kernel->direct, types, 2, &c->function);
     if (status != DL_OK) {
         destroy(c);
         return status;
@@ -99,8 +98,7 @@ static dl_status make_plan(const dl_frame *f, const conv_shape *s, int64_t rows,
 static dl_status launch(const dl_frame *f, const conv_state *c, int64_t results, const simt_args *a) {
     if (results == 0) return DL_OK;
     if (!c->groups) return simt_launch_items(f, c->function, results, a);
-    return simt_launch(f, c->function, (const uint32_t[3]){(uint32_t)c->groups, 1, 1},
-                       (const uint32_t[3]){GEMM_SIDE, GEMM_SIDE, 1}, a);
+    return tile_launch(f, c->function, c->groups, a);
 }
 
 /* ---- ops ------------------------------------------------------------------------------------------------------------------
@@ -110,7 +108,8 @@ static dl_status prepare_forward(const dl_frame *f, dl_plan *plan) {
     conv_shape s;
     conv_state *c;
     set_shape(&s, f->in[0], f->in[1], f->out[0], f->attr);
-    return make_plan(f, &s, s.filters, s.samples * volume(s.out), "conv_forward", "direct_forward", plan, &c);
+    return make_plan(f, &s, s.filters, s.samples * volume(s.out),
+                     &(kernel_of){text_conv_forward_cl, "conv_forward", "direct_forward"}, plan, &c);
 }
 
 static dl_status run_forward(const dl_frame *f, const dl_plan *plan) {
@@ -129,7 +128,8 @@ static dl_status prepare_data(const dl_frame *f, dl_plan *plan) {
     conv_shape s;
     conv_state *c;
     set_shape(&s, f->out[0], f->in[1], f->in[0], f->attr + 1);
-    return make_plan(f, &s, s.channels, s.samples * volume(s.in), "conv_backward_data", "direct_backward_data", plan, &c);
+    return make_plan(f, &s, s.channels, s.samples * volume(s.in),
+                     &(kernel_of){text_conv_data_cl, "conv_backward_data", "direct_backward_data"}, plan, &c);
 }
 
 static dl_status run_data(const dl_frame *f, const dl_plan *plan) {
@@ -143,21 +143,22 @@ static dl_status run_data(const dl_frame *f, const dl_plan *plan) {
 }
 
 static dl_status prepare_weight(const dl_frame *f, dl_plan *plan) {
-    const dl_dtype type = f->out[0]->type, sum_type = gemm_sum_type(type);
+    const dl_dtype type = f->out[0]->type, sum_type = tile_sum_type(type);
     conv_shape s;
     conv_state *c = NULL;
     set_shape(&s, f->in[1], f->out[0], f->in[0], f->attr + 1);
     if (!fits(&s)) return DL_UNSUPPORTED;
     const int64_t columns = s.channels * volume(s.window), inner = s.samples * volume(s.out);
     const int tiled = s.filters >= LEAST_ROWS;
-    s.splits = tiled ? gemm_splits(gemm_tiles(s.filters, columns) * s.groups, inner) : 1;
+    s.splits = tiled ? tile_splits(tile_count(s.filters, columns) * s.groups, inner) : 1;
     s.split = (inner + s.splits - 1) / s.splits;
     s.part = s.groups * s.filters * columns;
-    if (!gemm_groups_fit(s.part)) return DL_UNSUPPORTED; /* the direct kernel has one for each element */
-    dl_status status = make_plan(f, &s, s.filters, columns, "conv_backward_weight", "direct_backward_weight", plan, &c);
+    if (!tile_groups_fit(s.part)) return DL_UNSUPPORTED; /* the direct kernel has one for each element */
+    dl_status status = make_plan(f, &s, s.filters, columns,
+                                 &(kernel_of){text_conv_weight_cl, "conv_backward_weight", "direct_backward_weight"}, plan, &c);
     if (status != DL_OK || s.splits == 1) return status;
     plan->scratch_bytes = (uint64_t)(s.splits * s.part * simt_type_bytes(sum_type));
-    status = simt_function(f, text_gemm_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
+    status = simt_function(f, text_conv_weight_cl, "conv_sum", (dl_dtype[]){sum_type, type}, 2, &c->sum);
     if (status != DL_OK) {
         destroy(c);
         plan->state = NULL;

@@ -1,16 +1,7 @@
 /* gemm.c - gemm, and matmul, linear and addmm where their tensors are one batch of matrices. */
 #include "backends/simt/gemm.h"
+#include "backends/simt/tile.h"
 #include "backends/simt/texts.h"
-
-/* As in gemm.cl. */
-typedef struct gemm_shape {
-    int64_t batch, rows, inner, columns;
-    int64_t a_batch, a_row, a_inner;
-    int64_t b_batch, b_inner, b_column;
-    int64_t c_batch, c_row, c_column;
-    int64_t y_batch, y_row, y_column;
-    int64_t splits, split, y_split;
-} gemm_shape;
 
 typedef struct gemm_state {
     gemm_shape shape, parts; /* parts: the first stage's, where the inner dimension is split */
@@ -70,10 +61,10 @@ static void destroy(void *state) { simt_of.host->mem(state, 0); }
 
 /* A first stage writes (splits, batch, rows, columns), and a second one adds that up. */
 static dl_status split_inner(const dl_frame *f, gemm_state *g, dl_plan *plan) {
-    const dl_dtype type = f->out[0]->type, sum_type = gemm_sum_type(type);
+    const dl_dtype type = f->out[0]->type, sum_type = tile_sum_type(type);
     gemm_shape *s = &g->shape;
     const int64_t count = s->batch * s->rows * s->columns;
-    s->splits = gemm_splits(gemm_tiles(s->rows, s->columns) * s->batch, s->inner);
+    s->splits = tile_splits(tile_count(s->rows, s->columns) * s->batch, s->inner);
     s->split = (s->inner + s->splits - 1) / s->splits;
     g->parts = *s;
     if (s->splits == 1) return simt_function(f, text_gemm_cl, "gemm", (dl_dtype[]){type, type}, 2, &g->gemm);
@@ -92,7 +83,7 @@ static dl_status make_plan(const dl_frame *f, const gemm_state *state, dl_plan *
     if (!g) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
     *g = *state;
     dl_status status = split_inner(f, g, plan);
-    if (status == DL_OK && !gemm_groups_fit(gemm_tiles(s->rows, s->columns) * s->batch * g->shape.splits))
+    if (status == DL_OK && !tile_groups_fit(tile_count(s->rows, s->columns) * s->batch * g->shape.splits))
         status = DL_UNSUPPORTED;
     if (status != DL_OK) {
         destroy(g);
@@ -108,8 +99,8 @@ static dl_status run(const dl_frame *f, const dl_plan *plan) {
     const gemm_shape *s = &g->parts;
     const int split = s->splits > 1;
     const dl_tensor *c = g->c >= 0 ? f->in[g->c] : NULL;
-    const dl_dtype type = f->out[0]->type, sum_type = split ? gemm_sum_type(type) : type;
-    const int64_t tiles = gemm_tiles(s->rows, s->columns) * s->batch * s->splits;
+    const dl_dtype type = f->out[0]->type, sum_type = split ? tile_sum_type(type) : type;
+    const int64_t tiles = tile_count(s->rows, s->columns) * s->batch * s->splits;
     simt_args a = {0};
     simt_buffer(&a, f->in[g->a]);
     simt_buffer(&a, f->in[g->b]);
@@ -121,8 +112,7 @@ static dl_status run(const dl_frame *f, const dl_plan *plan) {
     simt_struct(&a, s, sizeof *s);
     simt_scalar(&a, type, split ? 1 : g->alpha);
     simt_scalar(&a, type, split || !c ? 0 : g->beta);
-    const dl_status status =
-        simt_launch(f, g->gemm, (const uint32_t[3]){(uint32_t)tiles, 1, 1}, (const uint32_t[3]){GEMM_SIDE, GEMM_SIDE, 1}, &a);
+    const dl_status status = tile_launch(f, g->gemm, tiles, &a);
     if (status != DL_OK || !split) return status;
     simt_args sum = {0};
     simt_data(&sum, f->scratch);

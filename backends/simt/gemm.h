@@ -1,27 +1,22 @@
-/* gemm.h - how the products of gemm.cl are cut. */
+/* gemm.h - the sizes and strides of a batch of products; for gemm.c and gemm.cl. */
 #ifndef SIMT_GEMM_H
 #define SIMT_GEMM_H
+
+#ifdef KERNEL
+#define SIMT_I64 i64
+#else
 #include "backends/simt/simt.h"
+#define SIMT_I64 int64_t
+#endif
 
-enum { GEMM_TILE = 64, GEMM_SIDE = 16 };
-
-static inline int64_t gemm_tiles(int64_t rows, int64_t columns) {
-    return ((rows + GEMM_TILE - 1) / GEMM_TILE) * ((columns + GEMM_TILE - 1) / GEMM_TILE);
-}
-
-/* Into how many parts an inner dimension is cut where `tiles` work groups alone would leave a large device idle. Depends on
- * the shape alone, so that results do too. */
-static inline int64_t gemm_splits(int64_t tiles, int64_t inner) {
-    enum { ENOUGH_TILES = 64, LEAST_INNER = 256 };
-    if (tiles == 0 || tiles >= ENOUGH_TILES || inner < 2 * LEAST_INNER) return 1;
-    const int64_t wanted = ENOUGH_TILES / tiles, possible = inner / LEAST_INNER;
-    return wanted < possible ? wanted : possible;
-}
-
-/* What partial sums of a dtype are kept as. */
-static inline dl_dtype gemm_sum_type(dl_dtype type) { return type == DL_F64 ? DL_F64 : DL_F32; }
-
-/* Whether so many work groups can be launched at once. */
-static inline int gemm_groups_fit(int64_t groups) { return groups <= INT32_MAX; }
+typedef struct gemm_shape {
+    SIMT_I64 batch, rows, inner, columns;
+    SIMT_I64 a_batch, a_row, a_inner;
+    SIMT_I64 b_batch, b_inner, b_column;
+    SIMT_I64 c_batch, c_row, c_column;
+    SIMT_I64 y_batch, y_row, y_column;
+    SIMT_I64 splits, split; /* the inner dimension is cut into so many parts of `split` places, whose sums lie y_split apart */
+    SIMT_I64 y_split;
+} gemm_shape;
 
 #endif

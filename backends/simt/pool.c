@@ -1,18 +1,9 @@
 /* pool.c - pooling over the last 1 to 3 dimensions, its gradients, and elements at places of planes. */
 #include "backends/simt/numbers.h"
+#include "backends/simt/pool.h"
 #include "backends/simt/texts.h"
 
-enum { SPATIAL = 3, LEAD = DL_MAX_DIMS - 1 };
-
-/* As in pool.cl. */
-typedef struct pool_shape {
-    int64_t planes, lead, size[LEAD], x_lead[LEAD], y_lead[LEAD], i_lead[LEAD], u_lead[LEAD];
-    int64_t in[SPATIAL], out[SPATIAL], x_s[SPATIAL], y_s[SPATIAL], i_s[SPATIAL], u_s;
-    int64_t kind, window[SPATIAL], stride[SPATIAL], padding[SPATIAL], dilation[SPATIAL];
-    int64_t spatial, include_pad, divisor;
-} pool_shape;
-
-enum { SLIDING, ADAPTIVE, FRACTIONAL };
+enum { SPATIAL = 3 };
 
 typedef struct pool_state {
     pool_shape shape;
@@ -98,7 +89,7 @@ static dl_status prepare_adaptive_max(const dl_frame *f, dl_plan *plan) {
     const dl_tensor *x = f->in[0];
     pool_shape s;
     set_shape(&s, f->attr[0].n, x, f->out[0], f->out[1], NULL);
-    s.kind = ADAPTIVE;
+    s.kind = POOL_ADAPTIVE;
     return make_plan(f, &s, "max_pool", x->type, x->type, plan);
 }
 
@@ -108,7 +99,7 @@ static dl_status prepare_fractional_max(const dl_frame *f, dl_plan *plan) {
     set_shape(&s, f->attr[0].n, x, f->out[0], f->out[1], draws);
     for (int32_t d = SPATIAL - (int32_t)s.spatial; d < SPATIAL; d++)
         s.window[d] = value(&f->attr[0], d - (SPATIAL - (int32_t)s.spatial), 1);
-    s.kind = FRACTIONAL;
+    s.kind = POOL_FRACTIONAL;
     return make_plan(f, &s, "max_pool", x->type, draws->type, plan);
 }
 
@@ -118,7 +109,7 @@ static dl_status run_max(const dl_frame *f, const dl_plan *plan) {
     simt_buffer(&a, f->in[0]);
     simt_buffer(&a, f->out[0]);
     simt_buffer(&a, f->out[1]);
-    simt_buffer(&a, p->shape.kind == FRACTIONAL ? f->in[1] : NULL);
+    simt_buffer(&a, p->shape.kind == POOL_FRACTIONAL ? f->in[1] : NULL);
     simt_struct(&a, &p->shape, sizeof p->shape);
     return simt_launch_items(f, p->function, simt_count(f->out[0]), &a);
 }
@@ -140,7 +131,7 @@ static dl_status prepare_adaptive_avg(const dl_frame *f, dl_plan *plan) {
     const dl_tensor *x = f->in[0];
     pool_shape s;
     set_shape(&s, f->attr[0].n, x, f->out[0], NULL, NULL);
-    s.kind = ADAPTIVE;
+    s.kind = POOL_ADAPTIVE;
     return make_plan(f, &s, "avg_pool", x->type, x->type, plan);
 }
 
@@ -158,7 +149,7 @@ static dl_status prepare_adaptive_avg_backward(const dl_frame *f, dl_plan *plan)
     const dl_tensor *grad = f->in[0];
     pool_shape s;
     set_shape(&s, f->attr[0].n, f->out[0], grad, NULL, NULL);
-    s.kind = ADAPTIVE;
+    s.kind = POOL_ADAPTIVE;
     return make_plan(f, &s, "avg_pool_backward", grad->type, grad->type, plan);
 }
 

@@ -1,18 +1,6 @@
 /* pool.cl - pooling over the last dimensions, brought to three; the leading ones are planes. An item makes one element of the
  * result, but where elements are put at given places of a plane: there an item makes a whole plane, in order. */
-
-/* pool.c has the same struct. x is the side before pooling, y the one after it, whichever is read; i: indices; u: draws. */
-#define LEAD 11
-typedef struct pool_shape {
-    i64 planes, lead, size[LEAD], x_lead[LEAD], y_lead[LEAD], i_lead[LEAD], u_lead[LEAD];
-    i64 in[3], out[3], x_s[3], y_s[3], i_s[3], u_s;
-    i64 kind, window[3], stride[3], padding[3], dilation[3];
-    i64 spatial, include_pad, divisor;
-} pool_shape;
-
-#define SLIDING 0
-#define ADAPTIVE 1
-#define FRACTIONAL 2
+#include "backends/simt/pool.h"
 
 /* Where a plane begins, by the strides of one operand. */
 #define PLANE_AT(strides)                                                                                                      \
@@ -54,7 +42,7 @@ typedef struct span {
 
 DEVICE span window_of(const pool_shape *s, int d, i64 o) {
     span w;
-    if (s->kind == ADAPTIVE) {
+    if (s->kind == POOL_ADAPTIVE) {
         w.begin = o * s->in[d] / s->out[d];
         w.end = ((o + 1) * s->in[d] + s->out[d] - 1) / s->out[d];
         w.step = 1;
@@ -105,7 +93,7 @@ KERNEL void max_pool(GLOBAL const T *x, i64 x_at, GLOBAL T *y, i64 y_at, GLOBAL 
         const place o = PLACE_OF(i % each, s->out);
         span w[3];
         for (int d = 0; d < 3; d++) {
-            if (s->kind == FRACTIONAL && d >= 3 - s->spatial)
+            if (s->kind == POOL_FRACTIONAL && d >= 3 - s->spatial)
                 w[d] = drawn_window(
                     s, d, o.d[d],
                     (position)LOAD1(draws, draws_at + u_plane(s, plane) + (d - (3 - s->spatial)) * s->u_s));
@@ -159,7 +147,7 @@ typedef struct holders {
 
 DEVICE holders holders_of(const pool_shape *s, int d, i64 i) {
     holders h;
-    if (s->kind == ADAPTIVE) {
+    if (s->kind == POOL_ADAPTIVE) {
         h.first = i * s->out[d] / s->in[d];
         h.last = ((i + 1) * s->out[d] + s->in[d] - 1) / s->in[d] - 1;
         return h;

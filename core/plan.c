@@ -215,6 +215,7 @@ dl_status dl_plan_find(const dl_op *op, const dl_frame *f, dl_cached_plan **out)
     key.bytes = 0;
     key.overflow = 0;
     put_types(&key, op, f);
+    const int too_long = key.overflow; /* already: no key would find the plan again */
     uint32_t types_bytes = key.bytes;
     uint64_t types_hash = hash_key(&key);
     pthread_mutex_lock(&cache->lock);
@@ -229,7 +230,7 @@ dl_status dl_plan_find(const dl_op *op, const dl_frame *f, dl_cached_plan **out)
             DL_TRY(make_plan(op, f, out, &shared));
             if (!*out) return DL_OK;
             pthread_mutex_lock(&cache->lock);
-            if (shared) key.bytes = types_bytes, key.overflow = 0;
+            if (shared && !too_long) key.bytes = types_bytes, key.overflow = 0;
             keep(cache, &key, shared ? types_hash : full_hash, *out);
             pthread_mutex_unlock(&cache->lock);
             return DL_OK;

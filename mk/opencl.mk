@@ -9,4 +9,4 @@ opencl: $(if $(HAVE_OPENCL),$(OPENCL_PLUGIN))
 
 $(OPENCL_PLUGIN): $(OPENCL_OBJ) $(SIMT_OBJ)
 	@mkdir -p $(@D)
-	$(say)$(CC) $(LDFLAGS) -shared -o $@ $^ -ldl -lpthread
+	$(say)$(CC) $(LDFLAGS) -shared -o $@ $^ -ldl -lpthread -lm

@@ -40,6 +40,14 @@ static const char *nth_line(const char *text, long line, int *length) {
     return text;
 }
 
+/* Where lines count from: generated sources name their own part by a #line behind the dialect's text. */
+static const char *first_line(const char *source) {
+    const char *mark = strstr(source, "\n#line 1 ");
+    if (!mark) return source;
+    mark += 1 + strcspn(mark + 1, "\n");
+    return mark + (*mark == '\n');
+}
+
 static dl_status build_failed(opencl_device *d, cl_program program, const char *source, const char *entry, cl_int error) {
     if (error != CL_BUILD_PROGRAM_FAILURE) return opencl_fail(error, "building kernel %s for %s", entry, d->name);
     size_t bytes = 0;
@@ -50,7 +58,7 @@ static dl_status build_failed(opencl_device *d, cl_program program, const char *
     cl.GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, bytes, log, NULL);
     const long line = error_line(log);
     int length = 0;
-    const char *text = line ? nth_line(source, line, &length) : "";
+    const char *text = line ? nth_line(first_line(source), line, &length) : "";
     if (line)
         opencl_host->fail(DL_INVALID, "kernel %s does not compile for %s, source line %ld: %.*s\n%.1200s", entry, d->name, line,
                           length < 200 ? length : 200, text, log);

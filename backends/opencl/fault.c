@@ -3,9 +3,18 @@
  * Reading it costs a command. So launch.c notes on the stream that a kernel got the word as an argument, and it is read with
  * the next copy to the host or synchronisation of that stream only. */
 #include "backends/opencl/opencl.h"
+#include <stdio.h>
 #include <string.h>
 
-enum { FAULT_INDEX = 1, FAULT_LABEL = 2 }; /* DL_FAULT_* of dlrun/simt.h, which is no header for C */
+/* DL_FAULT_* of dlrun/simt.h, which is no header for C. */
+static const struct {
+    int code;
+    const char *format; /* of the value */
+} sentences[] = {
+    {1, "index %d (counted from 0) is out of range"},
+    {2, "label %d (counted from 0) is out of range"},
+    {3, "the mask takes more elements than src has: %d"},
+};
 
 static const int32_t no_fault[4];
 
@@ -36,17 +45,14 @@ dl_status opencl_fault_judge(opencl_device *d, dl_stream *s, const opencl_fault_
     const int code = report->word[0], value = report->word[1];
     if (!report->looked || code == 0) return DL_OK;
     CL_TRY(clear(d, s));
-    switch (code) {
-    case FAULT_INDEX:
-        return opencl_host->fail(DL_INVALID,
-                                 "index %d is out of range (found on the device, in one of the calls since the last result "
-                                 "was read; on the CPU the call itself fails)",
-                                 value);
-    case FAULT_LABEL:
-        return opencl_host->fail(DL_INVALID,
-                                 "label %d is out of range (found on the device, in one of the calls since the last result "
-                                 "was read; on the CPU the call itself fails)",
-                                 value);
-    default: return opencl_host->fail(DL_INTERNAL, "a kernel reported the unknown fault %d (value %d)", code, value);
-    }
+    for (size_t k = 0; k < sizeof sentences / sizeof *sentences; k++)
+        if (sentences[k].code == code) {
+            char text[160];
+            snprintf(text, sizeof text, sentences[k].format, value);
+            return opencl_host->fail(DL_INVALID,
+                                     "%s (found on the device, in one of the calls since the last result was read; on the CPU "
+                                     "the call itself fails)",
+                                     text);
+        }
+    return opencl_host->fail(DL_INTERNAL, "a kernel reported the unknown fault %d (value %d)", code, value);
 }

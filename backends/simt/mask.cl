@@ -39,7 +39,7 @@ KERNEL void mask_scan(GLOBAL i64 *counts, i64 counts_at, i64 segments, GLOBAL i3
     }
     if (item != SIMT_TEAM_GROUP - 1) return;
     counts[counts_at + segments] = before;
-    if (before > most) fault_set(fault + fault_at, DL_FAULT_INDEX, before);
+    if (before > most) fault_set(fault + fault_at, DL_FAULT_LENGTH, before);
 }
 
 /* Operands: mask, x. The chosen elements one behind the other. */

@@ -157,6 +157,9 @@ dl_status compose_adaptive_max_pool(dl_graph *g, const dl_frame *f) {
 static dl_value fractional_starts(dl_graph *g, dl_value draws, int32_t d, int64_t in, int64_t out, int64_t kernel) {
     dl_value u = emit1(g, "select", draws, ATTRS(DL_INT(-1), DL_INT(d)));
     u = emit1(g, "unsqueeze", e_cast(g, u, DL_F64), ATTRS(DL_INT(-1)));
+    /* Draws outside of 0..1 are brought into it, and NaN to 0, as the kernels do. */
+    u = emit2(g, "fmax", u, e_filled(g, DL_F64, 0, NULL, 0), NO_ATTRS);
+    u = emit2(g, "fmin", u, e_filled(g, DL_F64, 0, NULL, 1), NO_ATTRS);
     const dl_attr apart = DL_FLOAT(out > 1 ? (double)(in - kernel) / (double)(out - 1) : 0);
     dl_value o = e_numbers(g, DL_F64, out, 0, 1);
     dl_value start = e_cast(g, emit1(g, "mul_scalar", e_add(g, o, u), &apart, 1), DL_I64);

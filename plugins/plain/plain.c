@@ -1,5 +1,4 @@
-/* plain.c - a whole dlrun backend in one file: plain C, one thread, no compiler for kernels ("Tier B"). Copy it to start yours;
- * docs/plugin-backend.md goes through it.
+/* plain.c - a whole dlrun backend of Tier B: plain C, one thread. Copy it to start yours; docs/plugin-backend.md explains it.
  *
  *     cc -O3 -shared -fPIC plain.c -o plain.so -lm        (with dlrun installed; in the tree: make, build/plugins/plain.so)
  *     dlrun --plugin=./plain.so --backend=plain scripts/mnist.lua
@@ -92,9 +91,10 @@ static dl_status plain_info(int32_t index, dl_device_info *out) {
     snprintf(out->name, sizeof out->name, "plain C");
     snprintf(out->detail, sizeof out->detail, "one thread");
     out->memory_total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    pthread_mutex_lock(&memory_lock);
     out->memory_free = out->memory_total > bytes_used ? out->memory_total - bytes_used : 0;
-    out->alignment = 16;
-    return DL_OK;
+    pthread_mutex_unlock(&memory_lock);
+    return out->alignment = 16, DL_OK;
 }
 
 /* A backend with something to remember embeds dl_device as the first field of a struct of its own. */

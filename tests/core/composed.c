@@ -24,7 +24,9 @@ void composed_check(const char *op, const dl_tensor *const *in, int32_t n_in, co
     assert_int_equal(dl_op_get(id, &info), DL_OK);
     for (int32_t k = 0; k < info.n_outputs; k++) out[k] = &expected[k];
     const dl_status native = dl_call(id, in, n_in, out, info.n_outputs, attr, n_attr);
-    if (native != DL_OK) print_message("%s\n", dl_last_error());
+    static int computed, refused; /* some tests make bad calls too, which both must refuse alike */
+    *(native == DL_OK ? &computed : &refused) += 1;
+    if (refused > 20 + computed / 4) fail_msg("%s(%s): most calls are refused: %s", op, what, dl_last_error());
     for (int32_t k = 0; k < info.n_outputs; k++) out[k] = &got[k];
     const int32_t old = dl_set_primitives_only(1);
     const dl_status composed = dl_call(id, in, n_in, out, info.n_outputs, attr, n_attr);

@@ -22,6 +22,9 @@ static void build_errors(void **state) {
     assert_fails(opencl_api()->compile(d, wrong, "bad", &f), DL_INVALID, "kernel bad does not compile for ");
     assert_null(f);
     assert_non_null(strstr(dl_last_error(), "source line 3: __kernel void bad(__global int *x) { x[0] = no_such_name; }\n"));
+    const char *marked = "/* a dialect */\n#line 1 \"part\"\n__kernel void good(__global int *x) { x[0] = 1; }\n"
+                         "__kernel void bad(__global int *x) { x[0] = no_such_name; }\n";
+    assert_fails(opencl_api()->compile(d, marked, "bad", &f), DL_INVALID, "source line 2: __kernel void bad(");
     assert_non_null(strstr(dl_last_error(), "undeclared identifier")); /* clang's log, which all drivers here have */
     assert_fails(opencl_api()->compile(d, kernels, "no_such_kernel", &f), DL_INVALID, "no kernel 'no_such_kernel'");
     assert_null(f);
@@ -115,7 +118,8 @@ static void faults(void **state) {
     strcat(strcpy(source, text_simt_h), check);
     void *f = opencl_kernel(d, source, "check"), *word = api->fault(d);
     const int32_t cases[3][2] = {{1, 2}, {12, 2}, {1, 12}};
-    const char *const words[3] = {NULL, "index 12 is out of range", "label 12 is out of range"};
+    const char *const words[3] = {NULL, "index 12 (counted from 0) is out of range",
+                                  "label 12 (counted from 0) is out of range"};
     for (int k = 0; k < 3; k++) {
         int32_t y[2];
         void *x = opencl_ints(d, cases[k], 2);

@@ -1,5 +1,5 @@
 /* test_plain_backend.c - the example backends of plugins/: plain, whose handles are no addresses and which has six kernels, and
- * null, which has one for everything. Values over all dtypes and layouts: tests/lua/plugins/plain_spec.lua. */
+ * null, which has one for everything. Values over all dtypes and layouts: tests/lua/plugins/backends_spec.lua. */
 #include "engine_support.h"
 #include "tensor.h"
 #include <errno.h>

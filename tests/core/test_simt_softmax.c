@@ -162,7 +162,7 @@ static void bad_labels(void **state) {
     dl_status status = dl_call(dl_op_find("cross_entropy"), in, 3, outs, 3, NULL, 0);
     if (status == DL_OK) status = dl_tensor_read(&out[0], &loss, sizeof loss);
     assert_int_equal(status, DL_INVALID);
-    assert_non_null(strstr(dl_last_error(), "label 3"));
+    assert_non_null(strstr(dl_last_error(), "label 3 ("));
     assert_int_equal(dl_tensor_read(&out[0], &loss, sizeof loss), DL_OK); /* said once */
     dl_tensor_clear(&scores), dl_tensor_clear(&target);
     for (int k = 0; k < 3; k++) dl_tensor_clear(&out[k]);

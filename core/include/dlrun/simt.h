@@ -28,8 +28,9 @@
  * f32 is meant. The compiler contracts nothing to fma: OpenCL by the pragma below, CUDA by -fmad=false. */
 
 /* Bad data that a kernel met: what it writes to fault[0] (0: none), with the value beside it, before it goes on with 0. */
-#define DL_FAULT_INDEX 1 /* an index out of range */
-#define DL_FAULT_LABEL 2 /* a class label out of range */
+#define DL_FAULT_INDEX 1  /* an index out of range */
+#define DL_FAULT_LABEL 2  /* a class label out of range */
+#define DL_FAULT_LENGTH 3 /* a mask that takes more elements than there are: how many */
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
 

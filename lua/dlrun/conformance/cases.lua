@@ -7,7 +7,7 @@ local C = base.C
 
 local M = {}
 
-local FLAGS = {DL_CASE_FIRST_ONLY = 'firstOnly', DL_CASE_NO_GRADIENT = 'noGradient', DL_CASE_WRITES = 'writes'}
+local FLAGS = {DL_CASE_NO_GRADIENT = 'noGradient', DL_CASE_WRITES = 'writes', DL_CASE_NAN_SPREADS = 'nanSpreads'}
 
 -- Bits of dl_op_info.flags (dlrun/plugin.h).
 M.VIEW, M.SYNC, M.POINTWISE = 1, 8, 32
@@ -21,8 +21,9 @@ local function readFile(path)
 end
 
 -- Rows of a text of DL_CASE lines, by op.
-local function addRows(byOp, text)
+local function addRows(byOp, text, path)
     text = text:gsub('/%*.-%*/', '')
+    local _, written = text:gsub('DL_CASE%(', '')
     for op, inputs, attributes, flags in text:gmatch 'DL_CASE%("([^"]*)", "([^"]*)", "([^"]*)", ([^)]*)%)' do
         local row = {op = op, inputs = inputs, attributes = attributes}
         for name in flags:gmatch '[%w_]+' do
@@ -30,13 +31,17 @@ local function addRows(byOp, text)
         end
         byOp[op] = byOp[op] or {}
         table.insert(byOp[op], row)
+        written = written - 1
+    end
+    if written ~= 0 then
+        error(('%s: %d malformed: expected DL_CASE("op", "inputs", "attributes", flags)'):format(path, written), 0)
     end
 end
 
-local function builtinText()
+local function addBuiltin(byOp)
     for _, path in ipairs {base.root .. '../cases.def', base.root .. '../core/cases.def'} do
         local text = readFile(path)
-        if text then return text end
+        if text then return addRows(byOp, text, path) end
     end
     error('cases.def is not beside the Lua files: this installation of dlrun is incomplete', 0)
 end
@@ -69,9 +74,12 @@ end
 -- empty. extra: paths of further case files.
 function M.ops(extra)
     local byOp, list, info = {}, {}, ffi.new 'dl_op_info'
-    addRows(byOp, builtinText())
+    addBuiltin(byOp)
     for _, path in ipairs(extra or {}) do
-        addRows(byOp, readFile(path) or error(path .. ' cannot be read', 0))
+        addRows(byOp, readFile(path) or error(path .. ' cannot be read', 0), path)
+    end
+    for name in pairs(byOp) do
+        if C.dl_op_find(name) < 0 then error(("a case names '%s', which is no op"):format(name), 0) end
     end
     for id = 0, C.dl_op_count() - 1 do
         base.check(C.dl_op_get(id, info))

@@ -39,10 +39,11 @@ local function checkType(op, type, device, backend, quick)
     for _, row in ipairs(op.rows) do
         checks.run(op, row, type, device, backend, quick, function(variant, verdict, message)
             if verdict == 'refused' then
+                row.refusal = row.refusal or message
                 if variant ~= 'contiguous' then result.passed = result.passed + 1 end
                 return -- the dtype is none of the op's
             end
-            result.applies = true
+            result.applies, row.called = true, true
             if verdict == 'ok' then
                 result.passed = result.passed + 1
             elseif verdict == 'wrong' then
@@ -83,13 +84,21 @@ local function checkGradients(op, device, type, counts)
     end
 end
 
+-- At the first dtype that computes.
 local function checkAllocation(op, device, counts)
-    local row = op.rows[1]
-    if not row then return end
-    local message = robustness.allocation(op, row, types.byName.float32, device)
+    local row, type = op.rows[1], nil
+    for _, candidate in ipairs(types.list) do
+        local result = op.results[candidate.name]
+        if result.applies and not result.missing then
+            type = candidate
+            break
+        end
+    end
+    if not type then return end
+    local message = robustness.allocation(op, row, type, device)
     if message then
         counts.failed = counts.failed + 1
-        addFailure(op, row, types.byName.float32, 'failing memory', message)
+        addFailure(op, row, type, 'failing memory', message)
     else
         counts.passed = counts.passed + 1
     end
@@ -122,10 +131,21 @@ local function count(op, backend, counts)
     return backend
 end
 
+-- A row that no dtype could be called with checks nothing: its text is wrong.
+local function checkRefused(op, counts)
+    for _, row in ipairs(op.rows) do
+        if not row.called then
+            counts.failed = counts.failed + 1
+            addFailure(op, row, types.list[1], 'contiguous', 'refused in every dtype: ' .. tostring(row.refusal))
+        end
+    end
+end
+
 local function checkOp(op, device, spec, counts, float64)
     local backend = backendOf(spec)
     op.results, op.failures, op.coverage = {}, {}, C.dl_op_coverage(op.id, backend)
     for _, type in ipairs(types.list) do checkType(op, type, device, backend) end
+    checkRefused(op, counts)
     checkGradients(op, device, float64 and types.byName.float64 or types.byName.float32, counts)
     checkAllocation(op, device, counts)
     count(op, backend, counts)
@@ -199,11 +219,12 @@ end
 
 -- `dlrun --conformance what`: prints the matrix, the failures and the counts. Returns the exit status.
 function M.main(what, json, extra)
-    local spec, only = what:match '^([^/]+)/?(.*)$'
-    if not spec then error('--conformance wants a backend, or BACKEND/OP', 0) end
+    local spec, only = what:match '^(.*)/([^/]*)$' -- a device's name may have a slash
+    spec = spec or what
+    if spec == '' then error('--conformance wants a backend, or BACKEND/OP', 0) end
     local host = package.loaded['dlrun.host']
     local terminal = host and host.isatty(2)
-    local result = M.check(spec, {only = only ~= '' and only or nil, extra = extra,
+    local result = M.check(spec, {only = only, extra = extra,
         progress = terminal and progressOn(io.stderr) or nil})
     if terminal then io.stderr:write '\r\27[K' end
     if json then

@@ -183,7 +183,17 @@ function M.laid(x, how, device)
     return y
 end
 
-function M.emptyLaid(like, how) return layouts[how](like._t.type, M.shape(like), C.dl_device_of(like._t)) end
+-- A tensor like x that is every other element along the last dimension of a longer one, and a view of what lies between: ones.
+-- A 0-dim x has nothing between: nil.
+function M.spaced(x)
+    local shape, device, ones = M.shape(x), C.dl_device_of(x._t), {}
+    if #shape == 0 then return raw.empty(x._t.type, shape, device), nil end
+    local last = shape[#shape]
+    local longer = withLast(shape, 2 * last + 1)
+    for k = 1, count(longer) do ones[k] = 1 end
+    local all = raw.to(M.host(ones, types.byDtype[x._t.type], longer), device, nil)
+    return ops.slice(all, -1, 1, last, 2), ops.slice(all, -1, 0, last + 1, 2)
+end
 
 -- The first slice, seen as often as x has slices.
 function M.expanded(x)

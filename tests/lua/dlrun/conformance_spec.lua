@@ -49,6 +49,26 @@ describe('the conformance kit', function()
         assert.matches('its kernel made a plan and then refused to run it %(after all not%): prepare must refuse', out)
     end)
 
+    it('refuses case files that check nothing', function()
+        local function with(text)
+            local status, out, err
+            support.inFolder(function(folder)
+                support.write(folder .. '/cases.def', text)
+                status, out, err = dlrun {'--cases=' .. folder .. '/cases.def', '--conformance=cpu/softmax'}
+            end)
+            return status, out .. err
+        end
+        local status, text = with 'DL_CASE("relu", "2,3", "")\n'
+        assert.equal(1, status)
+        assert.matches('1 malformed: expected DL_CASE', text)
+        status, text = with 'DL_CASE("no_such_op", "2,3", "", 0)\n'
+        assert.equal(1, status)
+        assert.matches("a case names 'no_such_op', which is no op", text)
+        status, text = with 'DL_CASE("softmax", "2,3", "7", 0)\n'
+        assert.equal(1, status)
+        assert.matches('softmax%(2,3 | 7%) float32, contiguous: refused in every dtype: softmax: dimension 7 is out', text)
+    end)
+
     it('says that an op has no case', function()
         local plugin = os.getenv 'DLRUN_TEST_PLUGINS' .. '/liar.so'
         local status, out = dlrun {'--plugin=' .. plugin, '--conformance=cpu/liar::honest', '--json'}

@@ -1,15 +1,36 @@
--- plugins/plain, a whole backend of six kernels, and plugins/null, which computes nothing. Known answers, memory and messages
--- are in tests/core/test_plain_backend.c.
+-- plugins/plain, a whole backend of six kernels, plugins/null, which computes nothing, and scripts on OpenCL. Known answers,
+-- memory and messages are in tests/core/test_plain_backend.c.
 local conformance = require 'dlrun.conformance'
 local support = require 'tests.lua.support'
 
 local folder = os.getenv 'DLRUN_BUILD' .. '/plugins/'
 require 'dlrun.plugins'.load(folder .. 'plain.so')
 
--- Runs dlrun with a backend of plugins/, or the CPU's; returns status, output and errors.
+-- Runs dlrun with a backend of plugins/, or one of dlrun's own; returns status, output and errors.
 local function dlrun(backend, ...)
-    if backend == 'cpu' then return support.dlrun {...} end
+    if backend == 'cpu' or backend == 'opencl' then return support.dlrun {'--backend=' .. backend, ...} end
     return support.dlrun {'--plugin=' .. folder .. backend .. '.so', '--backend=' .. backend, ...}
+end
+
+-- One epoch of scripts/mnist.lua on drawn digits gives the CPU's loss, and accuracy within one image.
+local function trainsAsTheCpu(backend)
+    support.inFolder(function(data)
+        support.writeDigits(data, 128, 32)
+        local arguments = {'scripts/mnist.lua', '--data', data, '--save', data .. '/x', '--epochs=1'}
+        for _, more in ipairs {'--model=mlp', '--model=cnn', '--face=torch7'} do
+            arguments[7] = more
+            local losses, accuracies = {}, {}
+            for k, where in ipairs {backend, 'cpu'} do
+                local status, out, err = dlrun(where, unpack(arguments))
+                assert.equal('', err)
+                assert.equal(0, status)
+                local loss, accuracy = out:match 'epoch 1  loss (%d%.%d+)  test accuracy ([%d.]+)'
+                losses[k], accuracies[k] = tonumber(loss), tonumber(accuracy)
+            end
+            assert.is_true(math.abs(losses[1] - losses[2]) <= 1e-3, ('%s: %g and %g'):format(more, losses[1], losses[2]))
+            assert.is_true(math.abs(accuracies[1] - accuracies[2]) <= 100 / 32 + 0.01, more)
+        end
+    end)
 end
 
 describe('plugins/plain', function()
@@ -26,23 +47,7 @@ describe('plugins/plain', function()
         end)
     end
 
-    it('trains the networks of scripts/mnist.lua as the CPU does', function()
-        support.inFolder(function(data)
-            support.writeDigits(data, 128, 32)
-            local arguments = {'scripts/mnist.lua', '--data', data, '--save', data .. '/x', '--epochs=1'}
-            for _, more in ipairs {'--model=mlp', '--model=cnn', '--face=torch7'} do
-                arguments[7] = more
-                local losses = {}
-                for k, backend in ipairs {'plain', 'cpu'} do
-                    local status, out, err = dlrun(backend, unpack(arguments))
-                    assert.equal('', err)
-                    assert.equal(0, status)
-                    losses[k] = tonumber(out:match 'epoch 1  loss (%d%.%d+)  test accuracy')
-                end
-                assert.is_true(math.abs(losses[1] - losses[2]) <= 1e-3, ('%s: %g and %g'):format(more, losses[1], losses[2]))
-            end
-        end)
-    end)
+    it('trains the networks of scripts/mnist.lua as the CPU does', function() trainsAsTheCpu 'plain' end)
 
     it('is listed, and says what it lacks', function()
         local _, out = dlrun('plain', '--list-backends')
@@ -54,6 +59,14 @@ describe('plugins/plain', function()
         status, out = dlrun('plain', '--fallback=cpu', '-e', 'print(torch.Tensor {2, 1}:sort(1))')
         assert.equal(0, status)
         assert.matches('1\n 2\n[torch.FloatTensor of size 2 on plain]', out, 1, true)
+    end)
+end)
+
+describe('the OpenCL backend', function()
+    it('trains the networks of scripts/mnist.lua as the CPU does', function()
+        local _, out = dlrun('cpu', '--list-backends')
+        if not out:find('\n  opencl:0 ', 1, true) then return pending 'there is no OpenCL device here' end
+        trainsAsTheCpu 'opencl'
     end)
 end)
 

@@ -84,7 +84,9 @@ void *gen_fault(const dl_device *); /* the fault word; NULL: the backend has non
 /* ---- walks (walk.c) ---------------------------------------------------------------------------------------------------------
  */
 
-enum { GEN_MAX_OPERANDS = DL_PROG_MAX_IN + 4 };
+/* GEN_MAX_RANK: of one pointwise launch. Arguments stay below the 1024 bytes that every OpenCL device takes: 12 operands, 16
+ * attributes. */
+enum { GEN_MAX_OPERANDS = DL_PROG_MAX_IN + 4, GEN_MAX_RANK = 6 };
 
 /* A space of elements and how operands step through it. */
 typedef struct gen_walk {
@@ -98,7 +100,7 @@ void gen_walk_init(gen_walk *, int32_t operands);
 /* Adds a dimension behind the others, with each operand's stride; those of size 1 are left out. */
 void gen_walk_dim(gen_walk *, int64_t size, const int64_t *strides);
 void gen_walk_sort(gen_walk *, int32_t operand); /* dimensions by falling stride of that operand */
-void gen_walk_merge(gen_walk *); /* joins dimensions that every operand steps through evenly; sets `wide`; rank at least 1 */
+void gen_walk_merge(gen_walk *); /* joins dimensions that every operand steps through evenly; sets `wide`; the rank becomes 1 (flat), 2, 4, 6 or more */
 int64_t gen_walk_count(const gen_walk *);
 bool gen_walk_flat(const gen_walk *); /* one dimension, in which every operand has stride 1 */
 

@@ -6,8 +6,7 @@
 #include "core/mem.h"
 #include <string.h>
 
-/* Of one launch. Arguments stay below the 1024 bytes that every OpenCL device takes: 12 operands, 16 attributes. */
-enum { MAX_RANK = 6, NOT_READ = 255 };
+enum { NOT_READ = 255 };
 
 extern const char text_math_simt[];
 
@@ -87,7 +86,7 @@ static void fill_walk(gen_map *m, int32_t operands, const dl_tensor *out, const 
     }
     if (!m->uses_index) gen_walk_sort(&m->walk, 0);
     gen_walk_merge(&m->walk);
-    m->outer = m->walk.ndim > MAX_RANK ? m->walk.ndim - MAX_RANK : 0;
+    m->outer = m->walk.ndim > GEN_MAX_RANK ? m->walk.ndim - GEN_MAX_RANK : 0;
 }
 
 static gen_key key_of(const source *s) {

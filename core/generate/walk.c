@@ -54,6 +54,18 @@ static bool is_wide(const gen_walk *w) {
     return false;
 }
 
+/* Puts a dimension of one element in front where the rank is odd, so that there are half as many kernels to compile. */
+static void round_rank(gen_walk *w) {
+    if (w->ndim % 2 == 0 || w->ndim >= GEN_MAX_RANK || gen_walk_flat(w)) return;
+    memmove(w->shape + 1, w->shape, (size_t)w->ndim * sizeof *w->shape);
+    w->shape[0] = 1;
+    for (int32_t k = 0; k < w->operands; k++) {
+        memmove(w->stride[k] + 1, w->stride[k], (size_t)w->ndim * sizeof *w->stride[k]);
+        w->stride[k][0] = 0;
+    }
+    w->ndim++;
+}
+
 void gen_walk_merge(gen_walk *w) {
     int32_t kept = w->ndim ? 0 : -1;
     for (int32_t d = 1; d < w->ndim; d++) {
@@ -71,6 +83,7 @@ void gen_walk_merge(gen_walk *w) {
         for (int32_t k = 0; k < w->operands; k++) w->stride[k][0] = 1;
     }
     w->wide = is_wide(w);
+    round_rank(w);
 }
 
 int64_t gen_walk_count(const gen_walk *w) {

@@ -160,18 +160,22 @@ local function general(counts, failures, check, message)
     end
 end
 
+local DEVICE = 'device' -- in the place of an op's name: the checks of the device itself
+
+-- The op of that name, or those whose whole name the Lua pattern matches; none for DEVICE.
 local function selected(all, only)
     if not only then return all end
     local some = {}
     for _, op in ipairs(all) do
-        if op.name == only then table.insert(some, op) end
+        if op.name == only then return {op} end
+        if op.name:find('^' .. only .. '$') then table.insert(some, op) end
     end
-    if #some == 0 then error(("there is no op '%s'"):format(only), 0) end
+    if #some == 0 and only ~= DEVICE then error(("there is no op '%s'"):format(only), 0) end
     return some
 end
 
---- conformance.check(spec, options): checks a backend, "cpu" or "opencl:1". options: only (the name of one op), extra (paths of
---- case files), progress(op, k, n). Returns a table {backend, ops, general, counts}; see dlrun/conformance/report.lua.
+--- conformance.check(spec, options): checks a backend, "cpu" or "opencl:1". options: only (an op's name, a Lua
+--- pattern of names, or "device"), extra (paths of case files), progress(op, k, n). Returns a table {backend, ops, general, counts}; see dlrun/conformance/report.lua.
 function M.check(spec, options)
     options = options or {}
     local device = openDevice(spec)
@@ -182,7 +186,7 @@ function M.check(spec, options)
         if options.progress then options.progress(op.name, k, #ops) end
         checkOp(op, device, spec, counts, float64)
     end
-    if not options.only then
+    if not options.only or options.only == DEVICE then
         general(counts, failures, 'open and close 100 times', robustness.openings(backendOf(spec), indexOf(device)))
         general(counts, failures, 'two threads', robustness.threads(spec, options.extra))
     end

@@ -49,6 +49,17 @@ describe('the conformance kit', function()
         assert.matches('its kernel made a plan and then refused to run it %(after all not%): prepare must refuse', out)
     end)
 
+    it('takes some ops by a pattern, and the device alone', function()
+        local status, out = dlrun {'--conformance', 'cpu/log_?softmax.*'}
+        assert.equal(0, status, out)
+        assert.matches('\nlog_softmax +n', out)
+        assert.matches('\nlog_softmax_backward +n', out)
+        assert.matches('cpu: 2 ops: ', out)
+        status, out = dlrun {'--conformance', 'cpu/device'}
+        assert.equal(0, status, out)
+        assert.matches('cpu: 0 ops: .* 2 checks passed, 0 failed', out)
+    end)
+
     it('refuses case files that check nothing', function()
         local function with(text)
             local status, out, err

@@ -175,7 +175,8 @@ local function selected(all, only)
 end
 
 --- conformance.check(spec, options): checks a backend, "cpu" or "opencl:1". options: only (an op's name, a Lua
---- pattern of names, or "device"), extra (paths of case files), progress(op, k, n). Returns a table {backend, ops, general, counts}; see dlrun/conformance/report.lua.
+--- pattern of names, or "device"), extra (paths of case files), progress(op, k, n). Returns a table {backend, ops, general,
+--- counts}; see dlrun/conformance/report.lua.
 function M.check(spec, options)
     options = options or {}
     local device = openDevice(spec)

@@ -100,7 +100,8 @@ void gen_walk_init(gen_walk *, int32_t operands);
 /* Adds a dimension behind the others, with each operand's stride; those of size 1 are left out. */
 void gen_walk_dim(gen_walk *, int64_t size, const int64_t *strides);
 void gen_walk_sort(gen_walk *, int32_t operand); /* dimensions by falling stride of that operand */
-void gen_walk_merge(gen_walk *); /* joins dimensions that every operand steps through evenly; sets `wide`; the rank becomes 1 (flat), 2, 4, 6 or more */
+/* Joins dimensions that every operand steps through evenly; sets `wide`; the rank becomes 1 (flat), 2, 4, 6 or more. */
+void gen_walk_merge(gen_walk *);
 int64_t gen_walk_count(const gen_walk *);
 bool gen_walk_flat(const gen_walk *); /* one dimension, in which every operand has stride 1 */
 

@@ -75,6 +75,7 @@ static const struct table {
     {DT_GNU_HASH, 0, 4 * sizeof(Elf64_Word), "hash table", 0},
     {DT_HASH, 0, 2 * sizeof(Elf64_Word), "hash table", 0},
     {DT_RELA, DT_RELASZ, 0, "relocation table", 0},
+    {DT_RELR, DT_RELRSZ, 0, "packed relocation table", 0},
     {DT_JMPREL, DT_PLTRELSZ, 0, "relocation table of calls", 0},
     {DT_VERSYM, 0, sizeof(Elf64_Half), "table of versions", 0},
     {DT_VERNEED, 0, sizeof(Elf64_Verneed), "table of needed versions", 0},

@@ -55,11 +55,13 @@ static dl_status exercise_once(const dl_backend *b, int32_t index) {
     dl_stream *s = NULL;
     DL_TRY(b->open(index, &d));
     if (!d) return wrong(b, "open returned no device");
+    dl_stream *const kept = d->stream; /* a backend may have one device, which is in use */
     d->index = index;
     dl_status status = b->stream_new ? b->stream_new(d, &s) : DL_OK;
     if (status == DL_OK) {
         d->stream = s;
         status = exercise_stream(b, d, s);
+        d->stream = kept;
         if (b->stream_free) b->stream_free(d, s);
     }
     if (b->close) b->close(d);

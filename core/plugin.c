@@ -56,10 +56,14 @@ static candidate *new_candidate(const char *path, const struct stat *facts, cons
     return c;
 }
 
-/* Is no other plugin of this name loaded or, with least WAITING, found before? */
-static dl_status check_name_free(const candidate *c, state least) {
+static int has_name_of(const candidate *c, const candidate *other) {
+    return other != c && strcmp(other->identity.name, c->identity.name) == 0;
+}
+
+/* Is no other plugin of this name loaded or, where waiting ones count too, found before? */
+static dl_status check_name_free(const candidate *c, int waiting_too) {
     for (const candidate *other = candidates; other; other = other->next)
-        if (other != c && other->state >= least && strcmp(other->identity.name, c->identity.name) == 0)
+        if (has_name_of(c, other) && (other->state == LOADED || (waiting_too && other->state == WAITING)))
             return dl_failf(DL_INVALID, "the plugin name '%s' is already taken by %s", c->identity.name, other->path);
     return DL_OK;
 }
@@ -92,9 +96,17 @@ static dl_status conclude(candidate *c, dl_status status) {
     return status == DL_OK ? DL_OK : dl_fail_context(status, "plugin %s refused", c->path);
 }
 
+/* A file asked for by its path takes the name from one that waits. */
+static void refuse_waiting(const candidate *taker) {
+    for (candidate *c = candidates; c; c = c->next)
+        if (c->state == WAITING && has_name_of(taker, c)) (void)conclude(c, check_name_free(c, 0));
+}
+
 static dl_status open_judged(candidate *c) {
-    dl_status status = check_name_free(c, LOADED);
-    return conclude(c, status == DL_OK ? open_file(c) : status);
+    dl_status status = check_name_free(c, 0);
+    status = conclude(c, status == DL_OK ? open_file(c) : status);
+    if (status == DL_OK) refuse_waiting(c);
+    return status;
 }
 
 /* ---- the search path ------------------------------------------------------------------------------------------------ */
@@ -110,7 +122,7 @@ static dl_status consider(const char *path, const char *from) {
     candidate *c = new_candidate(path, &facts, from);
     if (!c) return dl_failf(DL_NOMEM, "out of memory listing plugins");
     dl_status status = judge(c);
-    if (status == DL_OK) status = check_name_free(c, WAITING); /* the first found is the one */
+    if (status == DL_OK) status = check_name_free(c, 1); /* the first found is the one */
     if (status != DL_OK) {
         (void)conclude(c, status);
     } else if (c->identity.flags & DL_PLUGIN_LAZY) {

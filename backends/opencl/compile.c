@@ -14,18 +14,33 @@ struct opencl_program {
 /* ---- messages of a failed build -------------------------------------------------------------------------------------------
  */
 
-/* The number of the source line that a compiler's message means: the first ":12:" of the first line with "error" (clang's
- * form, which the drivers use, with the error before the place or behind it); 0: none. */
-static long error_line(const char *log) {
+/* The first line of a compiler's log that tells of an error. */
+typedef struct message {
+    const char *text;
+    int length; /* 0: there is none */
+} message;
+
+static message first_error(const char *log) {
     const char *start = strstr(log, "error");
-    if (!start) return 0;
+    if (!start) return (message){log, 0};
     while (start > log && start[-1] != '\n') start--;
-    const char *end = start + strcspn(start, "\n");
-    for (const char *p = start; p < end; p++) {
-        char *behind;
-        const int begins = *p >= '1' && *p <= '9' && (p == start || p[-1] == ':');
-        const long line = begins ? strtol(p, &behind, 10) : 0;
-        if (line && *behind == ':') return line;
+    return (message){start, (int)strcspn(start, "\n")};
+}
+
+/* The source line that a message means; 0: none. Drivers' compilers write clang's "name:line:column:", the error before it or
+ * behind it; some have a number for the name, or no column: of numbers in a row it is the last but one, or the only one. */
+static long error_line(message m) {
+    for (int k = 0; k < m.length; k++) {
+        if (k > 0 && m.text[k - 1] != ':') continue;
+        long line = 0, last = 0;
+        char *behind = NULL;
+        for (const char *p = m.text + k; *p >= '0' && *p <= '9'; p = behind + 1) {
+            const long number = strtol(p, &behind, 10);
+            if (*behind != ':') break;
+            line = last ? last : number;
+            last = number;
+        }
+        if (line) return line;
     }
     return 0;
 }
@@ -40,12 +55,20 @@ static const char *nth_line(const char *text, long line, int *length) {
     return text;
 }
 
-/* Where lines count from: generated sources name their own part by a #line behind the dialect's text. */
-static const char *first_line(const char *source) {
-    const char *mark = strstr(source, "\n#line 1 ");
+/* Where the message's lines count from: generated sources name their own part by a #line, behind the dialect's text. A message
+ * that begins with another name means what stands before that. */
+static const char *first_line(const char *source, message m) {
+    static const char directive[] = "\n#line 1 \"";
+    const char *mark = strstr(source, directive);
     if (!mark) return source;
-    mark += 1 + strcspn(mark + 1, "\n");
-    return mark + (*mark == '\n');
+    const char *name = mark + sizeof directive - 1;
+    const int n = (int)strcspn(name, "\"");
+    for (int k = 0; k + n < m.length; k++)
+        if (memcmp(m.text + k, name, (size_t)n) == 0 && m.text[k + n] == ':') {
+            name += strcspn(name, "\n");
+            return name + (*name == '\n');
+        }
+    return source;
 }
 
 static dl_status build_failed(opencl_device *d, cl_program program, const char *source, const char *entry, cl_int error) {
@@ -56,9 +79,10 @@ static dl_status build_failed(opencl_device *d, cl_program program, const char *
     if (!log) return opencl_host->fail(DL_NOMEM, "out of memory reading OpenCL's build log");
     log[0] = log[bytes] = 0;
     cl.GetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, bytes, log, NULL);
-    const long line = error_line(log);
+    const message m = first_error(log);
+    const long line = error_line(m);
     int length = 0;
-    const char *text = line ? nth_line(first_line(source), line, &length) : "";
+    const char *text = line ? nth_line(first_line(source, m), line, &length) : "";
     if (line)
         opencl_host->fail(DL_INVALID, "kernel %s does not compile for %s, source line %ld: %.*s\n%.1200s", entry, d->name, line,
                           length < 200 ? length : 200, text, log);

@@ -57,9 +57,12 @@ static int version_number(cl_device_id id) {
 /* ---- the list -------------------------------------------------------------------------------------------------------------
  */
 
+/* backends/simt and the core's generated kernels run in work groups of up to 256 items. */
 static int is_usable(cl_device_id id) {
+    enum { LARGEST_GROUP = 256 };
     return version_number(id) >= 120 && DEVICE_NUMBER(cl_bool, id, CL_DEVICE_AVAILABLE) &&
-           DEVICE_NUMBER(cl_bool, id, CL_DEVICE_COMPILER_AVAILABLE) && DEVICE_NUMBER(cl_bool, id, CL_DEVICE_ENDIAN_LITTLE);
+           DEVICE_NUMBER(cl_bool, id, CL_DEVICE_COMPILER_AVAILABLE) && DEVICE_NUMBER(cl_bool, id, CL_DEVICE_ENDIAN_LITTLE) &&
+           DEVICE_NUMBER(size_t, id, CL_DEVICE_MAX_WORK_GROUP_SIZE) >= LARGEST_GROUP;
 }
 
 static void add_devices(cl_platform_id platform, cl_device_type kind) {
@@ -88,7 +91,8 @@ dl_status opencl_count(int32_t *n) {
     *n = found.n;
     if (found.n) return DL_OK;
     if (found.platforms)
-        return opencl_host->fail(DL_UNSUPPORTED, "OpenCL's %u driver%s no device with OpenCL 1.2 and a compiler",
+        return opencl_host->fail(DL_UNSUPPORTED,
+                                 "OpenCL's %u driver%s no device with OpenCL 1.2, a compiler and work groups of 256 items",
                                  (unsigned)found.platforms, found.platforms == 1 ? " has" : "s have");
     return opencl_host->fail(DL_UNSUPPORTED,
                              "OpenCL's loader found no driver (ICD); install the GPU's, or PoCL for the CPU with `make "
@@ -129,7 +133,6 @@ static void read_facts(opencl_device *d, const entry *e) {
     d->id = e->id;
     d->kind = e->kind;
     d->largest_buffer = DEVICE_NUMBER(cl_ulong, e->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
-    d->largest_group = DEVICE_NUMBER(size_t, e->id, CL_DEVICE_MAX_WORK_GROUP_SIZE);
     device_text(e->id, CL_DEVICE_NAME, d->name, sizeof d->name);
     device_text(e->id, CL_DEVICE_VERSION, version, sizeof version);
     device_text(e->id, CL_DRIVER_VERSION, driver, sizeof driver);

@@ -1,7 +1,8 @@
 /* fault.c - the fault word: where kernels that met bad data say so (dlrun/simt.h), and where the host looks.
  *
  * Reading it costs a command. So launch.c notes on the stream that a kernel got the word as an argument, and it is read with
- * the next copy to the host or synchronisation of that stream only. */
+ * the next copy to the host or synchronisation of that stream only. The word is the device's: of two streams' faults at one
+ * time one may hide the other, so that only one of two threads hears of bad data. */
 #include "backends/opencl/opencl.h"
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,9 @@ dl_status opencl_fault_read(opencl_device *d, dl_stream *s, opencl_fault_report 
     if (!report->looked) return DL_OK;
     const cl_int error =
         cl.EnqueueReadBuffer(s->queue, d->fault, CL_FALSE, 0, sizeof report->word, report->word, 0, NULL, NULL);
-    return error == CL_SUCCESS ? DL_OK : opencl_fail(error, "reading from %s", d->name);
+    if (error == CL_SUCCESS) return DL_OK;
+    atomic_store(&s->fault_possible, 1);
+    return opencl_fail(error, "reading from %s", d->name);
 }
 
 static dl_status clear(opencl_device *d, dl_stream *s) {

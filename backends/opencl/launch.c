@@ -16,6 +16,13 @@ static dl_status set_arguments(opencl_device *d, opencl_function *f, void *const
     return DL_OK;
 }
 
+/* How many items a group of this kernel may have: fewer than the device's where it needs many registers. */
+static size_t largest_group(const opencl_device *d, const opencl_function *f) {
+    size_t n = 0;
+    (void)cl.GetKernelWorkGroupInfo(f->kernel, d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof n, &n, NULL);
+    return n;
+}
+
 static dl_status enqueue(opencl_device *d, dl_stream *s, opencl_function *f, const uint32_t grid[3], const uint32_t block[3]) {
     size_t global[3], local[3];
     for (int k = 0; k < 3; k++) {
@@ -26,7 +33,7 @@ static dl_status enqueue(opencl_device *d, dl_stream *s, opencl_function *f, con
     if (error == CL_SUCCESS) return DL_OK;
     return opencl_fail(error, "launching kernel %s on %s, %u x %u x %u groups of %u x %u x %u items (at most %zu)", f->entry,
                        d->name, (unsigned)grid[0], (unsigned)grid[1], (unsigned)grid[2], (unsigned)block[0], (unsigned)block[1],
-                       (unsigned)block[2], d->largest_group);
+                       (unsigned)block[2], largest_group(d, f));
 }
 
 dl_status opencl_launch(dl_device *device, dl_stream *stream, void *function, const uint32_t grid[3], const uint32_t block[3],

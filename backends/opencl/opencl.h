@@ -56,7 +56,6 @@ typedef struct opencl_device {
     cl_context context;
     cl_device_type kind;
     uint64_t largest_buffer; /* bytes */
-    size_t largest_group;    /* work items */
     char name[128];
     char identity[512]; /* name, version and driver: what compiled programs depend on */
     char options[128];  /* of every build */

@@ -84,9 +84,8 @@ void *gen_fault(const dl_device *); /* the fault word; NULL: the backend has non
 /* ---- walks (walk.c) ---------------------------------------------------------------------------------------------------------
  */
 
-/* GEN_MAX_RANK: of one pointwise launch. Arguments stay below the 1024 bytes that every OpenCL device takes: 12 operands, 16
- * attributes. */
-enum { GEN_MAX_OPERANDS = DL_PROG_MAX_IN + 4, GEN_MAX_RANK = 6 };
+/* GEN_MAX_RANK: of one pointwise launch. GEN_MAX_BYTES: of its arguments; every OpenCL device takes 1024. */
+enum { GEN_MAX_OPERANDS = DL_PROG_MAX_IN + 4, GEN_MAX_RANK = 6, GEN_MAX_BYTES = 1024 };
 
 /* A space of elements and how operands step through it. */
 typedef struct gen_walk {
@@ -130,8 +129,8 @@ typedef struct gen_map {
     bool uses_index;
 } gen_map;
 
-/* raw: elements are moved as integers of their size, whatever the dtype. DL_UNSUPPORTED for more tensors than there is room
- * for. `in` are expanded to out's shape. */
+/* raw: elements are moved as integers of their size, whatever the dtype. DL_UNSUPPORTED for more tensors or
+ * arguments than there is room for. `in` are expanded to out's shape. */
 dl_status gen_map_init(gen_map *, dl_device *, const dl_prog *, bool raw, const dl_tensor *out, const dl_tensor *const *in);
 dl_status gen_map_run(const gen_map *, const dl_frame *, const dl_attr *, const dl_tensor *out, int64_t out_beyond,
                       const dl_tensor *const *in);

@@ -98,6 +98,14 @@ static gen_key key_of(const source *s) {
     return key;
 }
 
+/* Bytes of the kernel's arguments, none smaller than 8 but a narrow walk's sizes and strides. */
+static int32_t argument_bytes(const source *s) {
+    const gen_walk *w = &s->map->walk;
+    int32_t numbers = 2 * s->operands + 2, rank = gen_walk_rank(w, s->map->outer);
+    for (int32_t k = 0; k < s->map->n_attr; k++) numbers += s->map->attr_type[k] != NOT_READ;
+    return 8 * numbers + (w->wide ? 8 : 4) * rank * (1 + s->operands);
+}
+
 dl_status gen_map_init(gen_map *m, dl_device *device, const dl_prog *p, bool raw, const dl_tensor *out,
                        const dl_tensor *const *in) {
     source s = {.prog = p, .map = m, .operands = 1};
@@ -118,6 +126,7 @@ dl_status gen_map_init(gen_map *m, dl_device *device, const dl_prog *p, bool raw
     for (uint32_t k = 0; k < p->n_ins; k++) m->uses_index |= p->ins[k].op == DL_OP_INDEX;
     fill_walk(m, s.operands, out, in);
     if (gen_walk_count(&m->walk) == 0) return DL_OK;
+    if (argument_bytes(&s) > GEN_MAX_BYTES) return DL_UNSUPPORTED;
     const gen_key key = key_of(&s);
     return gen_function(device, &key, "pointwise", print, &s, &m->function);
 }

@@ -92,7 +92,7 @@ static dl_status compile(stage *s, dl_device *device) {
 
 static int64_t divided(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
-/* How the rows are taken, from the sizes alone. */
+/* How the rows are taken, from sizes and strides alone. */
 static void cut(stage *s, int64_t rows, int64_t length, bool may_split) {
     const int64_t across = s->outputs.stride[O_X][s->outputs.ndim - 1], along = s->reduced.stride[0][s->reduced.ndim - 1];
     s->by_item = length <= SHORT_ROW || (rows >= FEW_ROWS && across < along);

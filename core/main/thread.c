@@ -34,15 +34,25 @@ static void prepare_state(lua_State *L, const job *j) {
     lua_settop(L, 0);
 }
 
+static void keep_result(job *j, const char *text) { j->result = strdup(text ? text : ""); }
+
+static int run_chunk(lua_State *L) {
+    job *j = lua_touserdata(L, 1);
+    prepare_state(L, j);
+    if (luaL_loadbuffer(L, j->code, strlen(j->code), "=(thread)") != 0) return lua_error(L);
+    lua_call(L, 0, 1);
+    keep_result(j, lua_tostring(L, -1));
+    return 0;
+}
+
+/* All under protection, since memory may run out while the libraries are opened. */
 static void *run_job(void *context) {
     job *j = context;
     lua_State *L = luaL_newstate();
     j->failed = 1;
     if (!L) return NULL;
-    prepare_state(L, j);
-    j->failed = luaL_loadbuffer(L, j->code, strlen(j->code), "=(thread)") != 0 || lua_pcall(L, 0, 1, 0) != 0;
-    const char *text = lua_tostring(L, -1);
-    j->result = strdup(text ? text : "");
+    j->failed = lua_cpcall(L, run_chunk, j) != 0;
+    if (j->failed) keep_result(j, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is no text");
     lua_close(L);
     return NULL;
 }

@@ -28,7 +28,7 @@ function plugins.list()
     return all
 end
 
--- The Lua part of a plugin, by the name of its file without ".so"; nil if no such plugin is loaded.
+-- The Lua part of a plugin, by the name of its file without ".so"; nil if no such plugin is loaded or waits.
 local function luaPart(name)
     for _, plugin in ipairs(plugins.list()) do
         local folder, file = plugin.path:match '^(.*/)([^/]*)%.so$'

@@ -282,6 +282,7 @@ typedef struct dl_backend {
     const char *name;               /* "cpu" */
     dl_status (*count)(int32_t *n); /* devices present; 0 with DL_UNSUPPORTED and a message where something is missing */
     dl_status (*info)(int32_t index, dl_device_info *out);
+    /* Whether opening a device again gives another dl_device or the same is the backend's choice; each open is closed once. */
     dl_status (*open)(int32_t index, dl_device **device);
     void (*close)(dl_device *);
     /* bytes > 0. *data is the handle tensors carry. Memory freed is given to `free` in stream order. */

@@ -71,6 +71,23 @@ describe('the search for plugins', function()
         end)
     end)
 
+    it('gives the name of one that waits to a file asked for', function()
+        support.inFolder(function(folder)
+            put('lazy', folder .. '/waits')
+            put('lazy', folder .. '/asked')
+            local env = 'DLRUN_PLUGIN_PATH=' .. folder .. '/waits'
+            local refused = "/waits/lazy.so: the plugin name 'lazy' is already taken by " .. folder .. '/asked/lazy.so'
+            position(list(folder, env, '--plugin=' .. folder .. '/asked/lazy.so'), refused)
+            local _, out = support.dlrun({'-e', ([[
+                local plugins = require 'dlrun.plugins'
+                plugins.list()
+                plugins.load '%s/asked/lazy.so'
+                for _, p in ipairs(plugins.list()) do print(p.state, p.path, p.reason) end]]):format(folder)}, {env = env})
+            assert.matches('loaded\t[^\n]*/asked/lazy.so', out)
+            assert.matches("refused\t[^\n]*/waits/lazy.so\tthe plugin name 'lazy' is already taken", out)
+        end)
+    end)
+
     it('falls back to ~/.local/share, and takes no relative folder', function()
         support.inFolder(function(folder)
             put('good', folder .. '/home/.local/share/dlrun/plugins')

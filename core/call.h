@@ -15,6 +15,7 @@ typedef struct dl_call_context {
     dl_tensor temp[DL_MAX_OUTS]; /* outputs computed aside: other dtype than the caller's tensor, or overlap with an input */
     uint32_t given;              /* bit k: the caller gave output k a storage */
     uint32_t aside;              /* bit k: computed in temp[k], then copied */
+    uint32_t shaped, viewed;     /* bit k: infer has set output k; as a view */
     const dl_tensor *pointwise_in[DL_MAX_TENSORS]; /* cast and expanded inputs of pointwise ops */
     dl_tensor cast[DL_MAX_TENSORS];                /* what backs them */
     dl_tensor expanded[DL_MAX_TENSORS];
@@ -31,7 +32,9 @@ dl_status dl_pointwise_expand(dl_call_context *, const dl_tensor *const *in); /*
 
 dl_status dl_infer(dl_call_context *); /* the op's shape rule; its messages get the op's name in front. core/infer.c */
 
-dl_status dl_sized_by_data(const dl_tensor *out); /* refuses a given output of a DL_OP_SYNC op. core/infer.c */
+/* Refuses a given output of a DL_OP_SYNC op; one that its kernel has left without a tensor. core/infer.c */
+dl_status dl_sized_by_data(const dl_tensor *out);
+dl_status dl_infer_check_allocated(const dl_call_context *);
 
 /* The door behind dl_call, with an epilogue program for kernels that take one; for a pointwise op, with the program of the op
  * and what follows it, of the same types. core/dispatch.c */

@@ -151,8 +151,34 @@ static dl_status make_outputs(dl_call_context *c) {
     return DL_OK;
 }
 
-static dl_status no_output(const dl_op *op, uint32_t k) {
-    return dl_failf(DL_INTERNAL, "%s: its composition returned no output %u", op->name, k);
+static dl_status no_output(uint32_t k) { return dl_failf(DL_INTERNAL, "its composition returned no output %u", k); }
+
+/* Compositions nest a few deep. One that leads back to its own op, where no kernel takes over, would never end. */
+static dl_status compose(const dl_op *op, dl_graph *graph, dl_frame *frame) {
+    enum { DEEPEST = 64 };
+    static _Thread_local int32_t depth;
+    if (depth == DEEPEST)
+        return dl_failf(DL_INTERNAL,
+                        "its composition leads back to itself, and no kernel takes over (compositions nested %d deep)",
+                        DEEPEST);
+    const uint32_t before = dl_failures();
+    depth++;
+    dl_status status = op->def.compose(graph, frame);
+    depth--;
+    if (status != DL_UNSUPPORTED) status = dl_explained(status, before, "its composition");
+    return status;
+}
+
+/* A plugin's composition must make what its shape rule has promised: a copy alone would broadcast and convert. */
+static dl_status check_composed(const dl_call_context *c, uint32_t k, const dl_tensor *result) {
+    const dl_tensor *out = c->out[k];
+    if (!c->op->foreign) return DL_OK;
+    if (result->type == out->type && result->ndim == out->ndim &&
+        memcmp(result->shape, out->shape, (size_t)out->ndim * sizeof *out->shape) == 0)
+        return DL_OK;
+    char promised[160], made[160];
+    return dl_failf(DL_INTERNAL, "output %u: its infer promised %s, its composition made %s", k,
+                    dl_tensor_text(out, promised, sizeof promised), dl_tensor_text(result, made, sizeof made));
 }
 
 /* *covers: 0 where the composition itself refused the call (DL_UNSUPPORTED), not an op that it needs. */
@@ -165,36 +191,39 @@ static dl_status run_composed(dl_call_context *c, int *covers) {
     if (status == DL_OK) {
         graph.op = c->op;
         c->frame.user = c->op->def.user;
-        status = c->op->def.compose(&graph, &c->frame);
+        status = compose(c->op, &graph, &c->frame);
         *covers = !(status == DL_UNSUPPORTED && dl_graph_status(&graph) == DL_OK);
         if (status == DL_OK) status = dl_graph_status(&graph);
-        if (status == DL_INVALID) (void)dl_fail_context(status, "%s", c->op->name); /* bad data that an inner op has found */
         for (uint32_t k = 0; k < c->frame.n_out && status == DL_OK; k++) {
             dl_tensor result = {0};
             if (c->op->def.flags & DL_OP_SYNC && (status = dl_sized_by_data(c->out[k])) != DL_OK) break;
             if (!((c->given | c->aside) >> k & 1) && dl_graph_hand_over(&graph, k, c->out[k])) continue;
             status = dl_graph_take(&graph, k, &result);
-            if (status == DL_OK && !result.storage) status = no_output(c->op, k);
+            if (status == DL_OK && !result.storage) status = no_output(k);
+            if (status == DL_OK && !(c->op->def.flags & DL_OP_SYNC)) status = check_composed(c, k, &result);
             if (status == DL_OK) status = dl_copy_into(c->out[k], &result);
             dl_tensor_clear(&result);
         }
         dl_graph_close(&graph);
     }
     recording->enabled = enabled;
-    return status;
+    /* also where an inner op has found bad data */
+    return status == DL_INVALID || status == DL_INTERNAL ? dl_fail_named(status, c->op->name) : status;
 }
 
-static dl_status lacking(const dl_call_context *c) {
+/* What a kernel's prepare has said in refusing belongs to the answer. */
+static dl_status lacking(const dl_call_context *c, uint32_t before) {
     const char *backend = dl_core_of(c->frame.device)->backend->api.name;
-    return dl_failf(
-        DL_UNSUPPORTED,
-        "backend %s has no kernel for %s on %s, and no composition covers it; --fallback=cpu would run it on the CPU", backend,
-        c->op->name, c->frame.n_in && c->frame.in[0] ? dl_dtype_name(c->frame.in[0]->type) : dl_dtype_name(c->out[0]->type));
+    const dl_tensor *first = c->frame.n_in && c->frame.in[0] ? c->frame.in[0] : c->out[0];
+    const int told = dl_failures() != before;
+    return dl_failf(DL_UNSUPPORTED, "backend %s has no kernel for %s on %s, and no composition covers it%s%s%s%s", backend,
+                    c->op->name, dl_dtype_name(first->type), told ? " (" : "", told ? dl_last_error() : "", told ? ")" : "",
+                    dl_on_host(c->frame.device) ? "" : "; --fallback=cpu would run it on the CPU");
 }
 
 /* The composition, or, where an op that it needs is missing, the whole op on the CPU if that is allowed: one call, and the same
  * draws. What writes its inputs is not begun twice: there the ops within fall back, each by itself. */
-static dl_status compose_or_fall_back(dl_call_context *c) {
+static dl_status compose_or_fall_back(dl_call_context *c, uint32_t failures) {
     const int whole = !(c->op->def.flags & DL_OP_MUTATES);
     const uint64_t call = dl_random_call();
     int covers = 1;
@@ -204,7 +233,7 @@ static dl_status compose_or_fall_back(dl_call_context *c) {
     if (status != DL_UNSUPPORTED) return status;
     dl_set_random_call(call);
     if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
-    return covers ? dl_fail_context(status, "%s", c->op->name) : lacking(c);
+    return covers ? dl_fail_context(status, "%s", c->op->name) : lacking(c, failures);
 }
 
 static _Thread_local int32_t primitives_only;
@@ -218,6 +247,7 @@ int32_t dl_set_primitives_only(int32_t on) {
 /* The kernel, else the composition, else the CPU where that is allowed. */
 static dl_status compute(dl_call_context *c) {
     dl_cached_plan *plan = NULL;
+    const uint32_t failures = dl_failures();
     if (!primitives_only || c->op->primitive) DL_TRY(dl_plan_find(c->op, &c->frame, &plan));
     if (plan) {
         if (c->op->def.flags & DL_OP_RANDOM) dl_random_bind(&c->frame);
@@ -227,9 +257,9 @@ static dl_status compute(dl_call_context *c) {
         return status;
     }
     if (c->frame.epilogue) return DL_UNSUPPORTED; /* dl_call_fused then makes the calls one by one */
-    if (c->op->def.compose) return compose_or_fall_back(c);
+    if (c->op->def.compose) return compose_or_fall_back(c, failures);
     if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
-    return lacking(c);
+    return lacking(c, failures);
 }
 
 static void touch_written(const dl_call_context *c) {
@@ -275,11 +305,27 @@ static dl_status make_view(dl_call_context *c) {
     return DL_OK;
 }
 
+static int differentiable(const dl_op *op) {
+    if (op->def.flags & DL_OP_POINTWISE) return !(op->def.grads && !*op->def.grads);
+    return op->def.grad != NULL;
+}
+
+/* A plugin's op without a gradient is recorded where its result could have one, so that backward says so instead of stopping
+ * there silently. Sizes and types of DL_OP_SYNC results are not known before they are computed: those are left out. */
+static int must_record(const dl_call_context *c, int record) {
+    int floating = 0;
+    if (!record || differentiable(c->op)) return record;
+    if (c->op->def.flags & (DL_OP_SYNC | DL_OP_POINTWISE)) return 0;
+    for (uint32_t k = 0; k < c->frame.n_out; k++) floating |= dl_dtype_is_floating(c->out[k]->type);
+    return floating;
+}
+
 /* Everything between the checks and the tape. */
 static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int record, dl_node **node) {
     int pointwise = (c->op->def.flags & DL_OP_POINTWISE) != 0;
     c->frame.user = c->op->def.user;
     DL_TRY(pointwise ? dl_pointwise_infer(c, in) : dl_infer(c));
+    record = must_record(c, record);
     if (pointwise && c->frame.epilogue) { /* a chain of pointwise ops: the program is the whole of it */
         c->frame.prog = c->frame.epilogue;
         c->frame.prog_attr = c->frame.epilogue_attr;
@@ -299,6 +345,7 @@ static dl_status execute(dl_call_context *c, const dl_tensor *const *in, int rec
         else if (c->op->is_copy)
             DL_TRY(dl_pointwise_expand(c, in));
         DL_TRY(compute(c));
+        if (c->op->def.flags & DL_OP_SYNC) DL_TRY(dl_infer_check_allocated(c));
         if (c->op->def.flags & DL_OP_MUTATES) touch_written(c);
         DL_TRY(store_aside(c));
         c->frame.in = in;
@@ -316,11 +363,6 @@ static void leave_tape(dl_call_context *c) {
             c->caller_out[k]->var = NULL;
             atomic_fetch_add(&c->caller_out[k]->storage->rewritten, 1);
         }
-}
-
-static int differentiable(const dl_op *op) {
-    if (op->def.flags & DL_OP_POINTWISE) return !(op->def.grads && !*op->def.grads);
-    return op->def.grad != NULL;
 }
 
 static dl_status call_once(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
@@ -350,7 +392,7 @@ static dl_status call_once(dl_op *op, const dl_tensor *const *in, int32_t n_in, 
     }
     DL_TRY(choose_device(op, in, n_in, out, n_out, &c.frame.device));
     c.frame.stream = c.frame.device->stream;
-    int record = differentiable(op) && dl_must_record(in, n_in);
+    int record = (differentiable(op) || op->foreign) && dl_must_record(in, n_in);
     dl_node *node = NULL;
     dl_status status = execute(&c, in, record, &node);
     if (status == DL_OK && node)
@@ -394,12 +436,12 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     dl_graph graph;
     DL_TRY(dl_graph_open(&graph, &frame, NULL, NULL));
     graph.op = op;
-    dl_status status = op->def.compose(&graph, &frame);
+    dl_status status = compose(op, &graph, &frame);
     if (status == DL_OK) status = dl_graph_status(&graph);
     for (int32_t k = 0; k < n_out && status == DL_OK; k++) {
         dl_tensor result = {0};
         status = dl_graph_take(&graph, (uint32_t)k, given[k] ? &result : out[k]);
-        if (status == DL_OK && !(given[k] ? &result : out[k])->storage) status = no_output(op, (uint32_t)k);
+        if (status == DL_OK && !(given[k] ? &result : out[k])->storage) status = no_output((uint32_t)k);
         if (status == DL_OK && given[k]) status = store_composed(out[k], &result);
         dl_tensor_clear(&result);
     }
@@ -407,7 +449,7 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     if (status == DL_OK) return DL_OK;
     for (int32_t k = 0; k < n_out; k++)
         if (!given[k]) dl_tensor_clear(out[k]);
-    return dl_fail_context(status, "%s", op->name);
+    return dl_fail_named(status, op->name);
 }
 
 /* An op of a list of tensors is not in autocast.def: DL_MAX_TENSORS is enough. */

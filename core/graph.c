@@ -126,8 +126,10 @@ const dl_tensor *dl_graph_tensor(dl_graph *g, dl_value v) {
 }
 
 void dl_graph_returns(dl_graph *g, uint32_t k, dl_value v) {
-    if (k >= g->n_returned || v >= g->n_values)
+    if (k >= g->n_returned)
         misuse(g, "a place to return", k);
+    else if (v >= g->n_values)
+        misuse(g, "value", (uint32_t)v);
     else if (g->status == DL_OK)
         g->returned[k] = v;
 }
@@ -167,18 +169,31 @@ dl_value dl_graph_empty(dl_graph *g, dl_dtype type, int32_t ndim, const int64_t 
     return g->status == DL_OK ? g->n_values - 1 : DL_NO_VALUE;
 }
 
+/* Are the values there, as many as the op takes? What a gradient has not saved is no value. */
+static dl_status check_emitted(const dl_graph *g, const dl_op *op, const dl_value *in, uint32_t n_in) {
+    if (n_in && !in) return dl_failf(DL_INTERNAL, "%s: %u tensors, and no list of them (NULL)", op->name, n_in);
+    if (!op->n_lists && (int32_t)n_in != op->n_tensors)
+        return dl_failf(DL_INTERNAL, "%s: expected %d tensors, got %u; signature: %s", op->name, op->n_tensors, n_in,
+                        op->def.sig);
+    for (uint32_t k = 0; k < n_in; k++) {
+        const dl_value v = in[k], given = (dl_value)(g->frame->n_in + g->frame->n_out);
+        if (v >= g->n_values) return dl_failf(DL_INTERNAL, "%s: value %d does not exist", op->name, v);
+        if (!g->grads || v < 0 || v >= given || !g->values[v] || g->values[v]->storage) continue;
+        const int is_in = v < (dl_value)g->frame->n_in;
+        return dl_failf(DL_INTERNAL, "its gradient reads %s %d, which is not among its saves", is_in ? "input" : "output",
+                        is_in ? v : v - (dl_value)g->frame->n_in);
+    }
+    return DL_OK;
+}
+
 /* Makes room for the outputs of a call, unless its one output goes into `into`, and runs it. */
 static dl_status emit(dl_graph *g, dl_op *op, dl_tensor *into, const dl_value *in, uint32_t n_in, const dl_attr *attr,
                       uint32_t n_attr) {
     const dl_tensor *few[DL_GRAPH_INLINE], **tensors = few;
+    DL_TRY(check_emitted(g, op, in, n_in));
     if (n_in > DL_GRAPH_INLINE && !(tensors = dl_mem(NULL, n_in * sizeof *tensors))) return no_memory();
     dl_status status = DL_OK;
-    for (uint32_t k = 0; k < n_in && status == DL_OK; k++) {
-        if (in[k] >= g->n_values)
-            status = dl_failf(DL_INTERNAL, "%s: value %d does not exist", op->name, in[k]);
-        else
-            tensors[k] = in[k] < 0 ? NULL : g->values[in[k]];
-    }
+    for (uint32_t k = 0; k < n_in; k++) tensors[k] = in[k] < 0 ? NULL : g->values[in[k]];
     dl_tensor *outs[DL_MAX_OUTS] = {into};
     for (int32_t k = 0; !into && k < op->n_outs && status == DL_OK; k++) status = new_value(g, &outs[k]);
     dl_device *device = op->n_tensors ? NULL : device_for(g); /* a call without inputs runs on the default device */
@@ -190,8 +205,11 @@ static dl_status emit(dl_graph *g, dl_op *op, dl_tensor *into, const dl_value *i
 /* NULL after an error. */
 static dl_op *op_to_emit(dl_graph *g, const char *name) {
     if (g->status != DL_OK) return NULL;
-    dl_op *op = dl_op_named(name);
-    if (!op) g->status = dl_failf(DL_INTERNAL, "a composition or gradient emits '%s', which is no registered op", name);
+    dl_op *op = name ? dl_op_named(name) : NULL;
+    if (!name)
+        g->status = dl_failf(DL_INTERNAL, "a composition or gradient emits an op without a name (NULL)");
+    else if (!op)
+        g->status = dl_failf(DL_INTERNAL, "a composition or gradient emits '%s', which is no registered op", name);
     return op;
 }
 

@@ -27,6 +27,8 @@ static dl_status need_stage(const char *function) {
     return current ? DL_OK : dl_failf(DL_INVALID, "%s may be called from dl_plugin_init only", function);
 }
 
+static dl_status no_argument(const char *function) { return dl_failf(DL_INVALID, "%s was given NULL", function); }
+
 /* Room for one more of `bytes` each; capacity is the next power of two, so no field needs to keep it. */
 static void *grow(void *array, uint32_t n, size_t bytes) {
     if (n & (n - 1) && n) return array;
@@ -35,6 +37,7 @@ static void *grow(void *array, uint32_t n, size_t bytes) {
 
 static dl_status stage_backend(const dl_backend *backend) {
     DL_TRY(need_stage("add_backend"));
+    if (!backend) return no_argument("add_backend");
     DL_TRY(dl_backend_check(backend, current->plugin));
     for (uint32_t k = 0; k < current->n_backends; k++)
         if (strcmp(current->backends[k].name, backend->name) == 0)
@@ -57,12 +60,29 @@ static dl_status check_op_name(const dl_op *op) {
     return DL_OK;
 }
 
+/* Built-in ops alone have plain names. */
+static dl_status check_namespace(const dl_op *op) {
+    const char *colons = strstr(op->name, "::");
+    if (colons && colons != op->name && colons[2]) return DL_OK;
+    return dl_failf(DL_INVALID, "op '%s' of %s: expected a name with a namespace, as %s::%s", op->name, current->plugin,
+                    current->plugin, op->name);
+}
+
+static dl_status check_staged(dl_op *op) {
+    op->foreign = 1;
+    DL_TRY(check_namespace(op));
+    DL_TRY(check_op_name(op));
+    const dl_status status = op->def.expr ? dl_op_check_text(op) : DL_OK;
+    return status == DL_OK ? DL_OK : dl_fail_named(status, op->name);
+}
+
 static dl_status stage_op(const dl_op_def *def) {
     DL_TRY(need_stage("add_op"));
+    if (!def) return no_argument("add_op");
     if (!DL_HAS(def, sig)) return dl_failf(DL_INVALID, "%s: an op needs a signature", current->plugin);
     dl_op *op;
     DL_TRY(dl_op_make(def, current->plugin, &op));
-    dl_status status = check_op_name(op);
+    dl_status status = check_staged(op);
     dl_op **all = status == DL_OK ? grow(current->ops, current->n_ops, sizeof *all) : NULL;
     if (status == DL_OK && !all) status = dl_failf(DL_NOMEM, "out of memory registering an op");
     if (status != DL_OK) {
@@ -76,6 +96,7 @@ static dl_status stage_op(const dl_op_def *def) {
 
 static dl_status stage_kernel(const dl_kernel *kernel) {
     DL_TRY(need_stage("add_kernel"));
+    if (!kernel) return no_argument("add_kernel");
     if (!DL_HAS(kernel, op) || !DL_HAS(kernel, backend) || !DL_HAS(kernel, run))
         return dl_failf(DL_INVALID, "%s: a kernel needs an op, a backend and a run function", current->plugin);
     dl_kernel_entry *all = grow(current->kernels, current->n_kernels, sizeof *all);
@@ -84,6 +105,19 @@ static dl_status stage_kernel(const dl_kernel *kernel) {
     dl_kernel_entry *entry = &all[current->n_kernels++];
     *entry = (dl_kernel_entry){.plugin = current->plugin};
     memcpy(&entry->kernel, kernel, kernel->size < sizeof entry->kernel ? kernel->size : sizeof entry->kernel);
+    return DL_OK;
+}
+
+/* Kernels may come before their op, but not before one of the plugin's own: that is a slip in the name. */
+static dl_status check_kernels(const stage *s) {
+    const size_t n = strlen(s->plugin);
+    for (uint32_t k = 0; k < s->n_kernels; k++) {
+        const char *name = s->kernels[k].kernel.op;
+        if (strncmp(name, s->plugin, n) != 0 || strncmp(name + n, "::", 2) != 0) continue;
+        int found = dl_op_find(name) >= 0;
+        for (uint32_t j = 0; j < s->n_ops; j++) found |= strcmp(s->ops[j]->name, name) == 0;
+        if (!found) return dl_failf(DL_INVALID, "it has a kernel for '%s' and registers no such op", name);
+    }
     return DL_OK;
 }
 
@@ -113,8 +147,10 @@ static void clear_stage(stage *s) {
 dl_status dl_host_run_init_with(dl_plugin_init_fn init, const dl_host *table, const char *plugin) {
     stage own = {.plugin = plugin}, *outer = current;
     current = &own;
-    dl_status status = init(table);
+    const uint32_t before = dl_failures();
+    dl_status status = dl_explained(init(table), before, "its dl_plugin_init");
     current = outer;
+    if (status == DL_OK) status = check_kernels(&own);
     if (status == DL_OK) status = commit(&own);
     clear_stage(&own);
     return status;

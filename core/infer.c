@@ -3,6 +3,8 @@
 #include "core/capture.h"
 #include "core/graph.h"
 #include "core/status.h"
+#include "core/storage.h"
+#include "core/tensor.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -63,8 +65,10 @@ dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const
     static const int64_t none;
     dl_call_context *c = dl_context_of(f);
     if (ndim == 0) shape = &none; /* may be NULL */
+    if (!shape) return dl_failf(DL_INTERNAL, "output %u of %d dimensions has no shape (NULL)", k, ndim);
     if (k >= f->n_out) return dl_failf(DL_INTERNAL, "has no output %u", k);
     DL_TRY(check_shape(ndim, shape));
+    c->shaped |= 1u << k;
     if (c->given >> k & 1) return meet_given(c, k, type, ndim, shape);
     dl_tensor *out = f->out[k];
     point_inside(out);
@@ -77,11 +81,14 @@ dl_status dl_set_out(dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const
 dl_status dl_set_view(dl_frame *f, uint32_t k, int32_t ndim, const int64_t *shape, const int64_t *strides,
                       uint64_t byte_offset) {
     dl_call_context *c = dl_context_of(f);
-    if (c->given >> k & 1) return dl_failf(DL_INVALID, "a view cannot be written into a given tensor");
+    if (!(c->op->def.flags & DL_OP_VIEW)) return dl_failf(DL_INTERNAL, "set_view is for ops with the flag DL_OP_VIEW");
+    if (ndim > 0 && !strides) return dl_failf(DL_INTERNAL, "view %u of %d dimensions has no strides (NULL)", k, ndim);
+    if (k < f->n_out && c->given >> k & 1) return dl_failf(DL_INVALID, "a view cannot be written into a given tensor");
     DL_TRY(dl_set_out(f, k, f->in[0]->type, ndim, shape));
     dl_tensor *out = f->out[k];
     memcpy(out->dims + DL_MAX_DIMS, strides, (size_t)ndim * sizeof *strides);
     out->byte_offset = byte_offset;
+    c->viewed |= 1u << k;
     return DL_OK;
 }
 
@@ -91,14 +98,54 @@ dl_status dl_sized_by_data(const dl_tensor *out) {
 }
 
 dl_status dl_alloc_out(const dl_frame *f, uint32_t k, dl_dtype type, int32_t ndim, const int64_t *shape) {
+    const dl_call_context *c = (const dl_call_context *)f;
+    if (!(c->op->def.flags & DL_OP_SYNC)) return dl_failf(DL_INTERNAL, "alloc_out is for ops with the flag DL_OP_SYNC");
+    if (k >= f->n_out) return dl_failf(DL_INTERNAL, "has no output %u", k);
     dl_tensor *out = f->out[k];
+    if (out->storage && !(c->given >> k & 1)) return dl_failf(DL_INTERNAL, "output %u is allocated a second time", k);
     DL_TRY(dl_sized_by_data(out));
     dl_capture_refuse("the size of a result depends on data");
     *out = (dl_tensor){0};
     return dl_tensor_new(out, type, ndim, shape, f->device);
 }
 
+dl_status dl_infer_check_allocated(const dl_call_context *c) {
+    for (uint32_t k = 0; k < c->frame.n_out; k++)
+        if (!c->out[k]->storage) return dl_failf(DL_INTERNAL, "%s: its kernel allocated no output %u", c->op->name, k);
+    return DL_OK;
+}
+
+/* ---- what a plugin's rule has set -----------------------------------------------------------------------------------------
+ */
+
+static dl_status check_view(const dl_tensor *x, const dl_tensor *view, uint32_t k) {
+    uint64_t bytes = 0;
+    const uint64_t all = dl_storage_bytes(x->storage);
+    for (int32_t d = 0; d < view->ndim; d++)
+        if (view->strides[d] < 0) return dl_failf(DL_INTERNAL, "its view %u has a negative stride in dimension %d", k, d);
+    DL_TRY(dl_extent_bytes(view->ndim, view->shape, view->strides, dl_dtype_bytes(view->type), &bytes));
+    if (view->byte_offset > all || bytes > all - view->byte_offset)
+        return dl_failf(DL_INTERNAL, "its view %u reaches from byte %llu over %llu bytes, the tensor's memory has %llu", k,
+                        (unsigned long long)view->byte_offset, (unsigned long long)bytes, (unsigned long long)all);
+    return DL_OK;
+}
+
+static dl_status check_set(const dl_call_context *c) {
+    const uint32_t flags = c->op->def.flags;
+    for (uint32_t k = 0; k < c->frame.n_out; k++) {
+        if ((flags & DL_OP_VIEW) && !(c->viewed >> k & 1))
+            return dl_failf(DL_INTERNAL, "its infer made no view %u (host->set_view)", k);
+        if (!(c->shaped >> k & 1) && !(flags & DL_OP_SYNC))
+            return dl_failf(DL_INTERNAL, "its infer set no output %u (host->set_out)", k);
+        if (flags & DL_OP_VIEW) DL_TRY(check_view(c->frame.in[0], c->out[k], k));
+    }
+    return DL_OK;
+}
+
 dl_status dl_infer(dl_call_context *c) {
-    dl_status status = c->op->def.infer(&c->frame);
-    return status == DL_OK ? DL_OK : dl_fail_context(status, "%s", c->op->name);
+    const uint32_t before = dl_failures();
+    c->shaped = c->viewed = 0;
+    dl_status status = dl_explained(c->op->def.infer(&c->frame), before, "its infer");
+    if (status == DL_OK && c->op->foreign) status = check_set(c);
+    return status == DL_OK ? DL_OK : dl_fail_named(status, c->op->name);
 }

@@ -58,13 +58,23 @@ static dl_status unpack_out(dl_node *node, int32_t k, dl_tensor *own, const dl_t
     return dl_recording_now()->enabled ? dl_var_of_node(node, k, &own->var) : DL_OK;
 }
 
+static dl_status call_gradient(dl_node *node, dl_graph *graph, dl_frame *frame) {
+    const dl_op *op = node->op;
+    const uint32_t before = dl_failures();
+    if (op->def.flags & DL_OP_POINTWISE) return dl_pointwise_grad(graph, frame);
+    if (op->def.grad) return dl_explained(op->def.grad(graph, frame), before, "its gradient");
+    return dl_failf(DL_UNSUPPORTED,
+                    "it has no gradient: give dl_op_def.grad, or call it on x:detach() or under torch.noGrad where none shall "
+                    "flow");
+}
+
 static dl_status run_gradient(dl_node *node, dl_frame *frame, const dl_tensor *grads, dl_tensor *in_grads,
                               const int32_t *needs) {
     dl_graph graph;
     int pointwise = (node->op->def.flags & DL_OP_POINTWISE) != 0;
     DL_TRY(dl_graph_open(&graph, frame, grads, needs));
     frame->user = pointwise ? (void *)node->op : node->op->def.user;
-    dl_status status = pointwise ? dl_pointwise_grad(&graph, frame) : node->op->def.grad(&graph, frame);
+    dl_status status = call_gradient(node, &graph, frame);
     if (status == DL_OK) status = dl_graph_status(&graph);
     for (int32_t k = 0; k < node->n_in && status == DL_OK; k++)
         if (needs[k]) status = dl_graph_take(&graph, (uint32_t)k, &in_grads[k]);

@@ -81,8 +81,25 @@ static int is_primitive(const dl_op *op) {
     return (op->def.flags & DL_OP_POINTWISE) != 0;
 }
 
+/* Flags that the door follows without looking again. */
+static dl_status check_flags(const dl_op *op) {
+    const dl_op_def *d = &op->def;
+    if (d->expr && (d->flags & (DL_OP_VIEW | DL_OP_COMPOSITE | DL_OP_SYNC | DL_OP_MUTATES)))
+        return dl_failf(DL_INVALID,
+                        "op %s: an expression can be neither view nor composite, and writes a new tensor of known size",
+                        op->name);
+    if (!d->expr && !op->grad_of && (d->flags & DL_OP_POINTWISE))
+        return dl_failf(DL_INVALID, "op %s: DL_OP_POINTWISE needs an expression", op->name);
+    if ((d->flags & DL_OP_COMPOSITE) && !d->compose)
+        return dl_failf(DL_INVALID, "op %s: DL_OP_COMPOSITE needs a compose function", op->name);
+    if ((d->flags & DL_OP_VIEW) && (op->n_tensors == 0 || op->tensors[0].kind != DL_ARG_TENSOR))
+        return dl_failf(DL_INVALID, "op %s: DL_OP_VIEW needs a first tensor to be the view of", op->name);
+    return DL_OK;
+}
+
 static dl_status check_definition(const dl_op *op) {
     const dl_op_def *d = &op->def;
+    DL_TRY(check_flags(op));
     if (d->expr) {
         if (op->n_lists || op->n_outs != 1 || !d->rule)
             return dl_failf(DL_INVALID, "op %s: an expression needs single tensors, one output and a type rule", op->name);
@@ -165,9 +182,9 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     if (!op) return dl_failf(DL_NOMEM, "out of memory registering an op");
     memcpy(&op->def, def, def->size < sizeof op->def ? def->size : sizeof op->def);
     op->plugin = plugin;
-    if (def->expr) op->def.flags |= DL_OP_POINTWISE;
     dl_status status = dl_signature_parse(def->sig, op);
     if (status == DL_OK) status = check_definition(op);
+    if (def->expr) op->def.flags |= DL_OP_POINTWISE;
     if (status == DL_OK) status = parse_saves(op);
     if (def->expr && def->rule && strcmp(def->rule, "random") == 0) op->def.flags |= DL_OP_RANDOM;
     op->autocast = dl_autocast_policy_of(op->name);
@@ -225,6 +242,10 @@ static dl_status bad_attr(const dl_op *op, const dl_arg *arg, const char *expect
                     got >= 0 && got <= DL_ATTR_STRING ? kind_text[got] : "an unknown kind");
 }
 
+static dl_status no_values(const dl_op *op, const dl_arg *arg) {
+    return dl_failf(DL_INVALID, "%s: argument '%s': its pointer is NULL", op->name, arg->name);
+}
+
 /* Brings one attribute to the kind its type promises. */
 static dl_status coerce(const dl_op *op, const dl_arg *arg, const dl_attr *given, dl_attr *full) {
     *full = *given;
@@ -237,8 +258,12 @@ static dl_status coerce(const dl_op *op, const dl_arg *arg, const dl_attr *given
         return DL_OK;
     case DL_ARG_SCALAR:
         return given->kind == DL_ATTR_INT || given->kind == DL_ATTR_FLOAT ? DL_OK : bad_attr(op, arg, "a number", given->kind);
-    case DL_ARG_INTS: return given->kind == DL_ATTR_INTS ? DL_OK : bad_attr(op, arg, "a list of integers", given->kind);
-    case DL_ARG_STRING: return given->kind == DL_ATTR_STRING ? DL_OK : bad_attr(op, arg, "a string", given->kind);
+    case DL_ARG_INTS:
+        if (given->kind != DL_ATTR_INTS) return bad_attr(op, arg, "a list of integers", given->kind);
+        return given->v.iv || given->n == 0 ? DL_OK : no_values(op, arg);
+    case DL_ARG_STRING:
+        if (given->kind != DL_ATTR_STRING) return bad_attr(op, arg, "a string", given->kind);
+        return given->v.s ? DL_OK : no_values(op, arg);
     default:
         if (given->kind == DL_ATTR_FLOAT && fabs(given->v.f) < 0x1p63 && given->v.f == floor(given->v.f))
             *full = (dl_attr){.kind = DL_ATTR_INT, .v.i = (int64_t)given->v.f};

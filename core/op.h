@@ -40,6 +40,7 @@ typedef struct dl_op {
     int32_t is_copy, takes_first_type; /* the op "copy"; rule "same" with an undeclared first input */
     int32_t primitive;                 /* compositions end in it: a pointwise op, copy, reduce, gemm, gather or scatter_add */
     const char *plugin;                /* who registered it; "dlrun" for the built-in ones */
+    int32_t foreign;                   /* a plugin's: what its functions give is checked */
     int32_t autocast;                  /* dl_autocast_policy */
     uint32_t saved_in, saved_out;      /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
@@ -84,6 +85,8 @@ dl_status dl_signature_parse(const char *sig, dl_op *op);
 /* ---- pointwise ops (core/pointwise_op.c) ------------------------------------------------------------------------------ */
 /* The program for inputs already promoted to `common`, made on first use. Owned by the op. */
 dl_status dl_op_program(dl_op *, dl_dtype common, const dl_prog **out);
+/* Parses its expression, and its gradients' where it has own ones, at a dtype that its rule allows: what is wrong shows now. */
+dl_status dl_op_check_text(const dl_op *);
 dl_status dl_op_types(dl_op *, dl_dtype common, dl_dtype *compute, dl_dtype *out); /* dl_rule_types of its rule, kept */
 /* The type that tensors of a common type and the Scalar attributes are promoted to (core/pointwise_call.c). */
 dl_dtype dl_pointwise_with_scalars(const dl_op *, dl_dtype tensors, const dl_attr *attr);

@@ -178,6 +178,13 @@ static dl_status cache_of(dl_device *device, struct dl_plan_cache **out) {
     return *out ? DL_OK : dl_failf(DL_NOMEM, "out of memory making the plan cache");
 }
 
+/* What run will rely on. */
+static dl_status check_plan(const dl_frame *f, const dl_plan *plan) {
+    const int32_t k = plan->derived_from;
+    if (!plan->derived_bytes || (k >= 0 && (uint32_t)k < f->n_in && f->in[k])) return DL_OK;
+    return dl_failf(DL_INTERNAL, "its kernel keeps data derived from input %d, which is not there", k);
+}
+
 /* Asks kernels in order. *shared: the plan holds for every shape (only the first kernel's does: a later one may have been
  * reached because an earlier one refused these shapes). */
 static dl_status make_plan(const dl_op *op, const dl_frame *f, dl_cached_plan **out, int *shared) {
@@ -193,7 +200,14 @@ static dl_status make_plan(const dl_op *op, const dl_frame *f, dl_cached_plan **
         if (!kernels[k]->prepare) p->plan.sharing = DL_PLAN_PER_TYPE;
         dl_frame with_user = *f;
         with_user.user = kernels[k]->user;
+        const uint32_t before = dl_failures();
         dl_status status = kernels[k]->prepare ? kernels[k]->prepare(&with_user, &p->plan) : DL_OK;
+        if (status != DL_OK && status != DL_UNSUPPORTED)
+            status = dl_fail_named(dl_explained(status, before, "its kernel's prepare"), op->name);
+        if (status == DL_OK && (status = check_plan(f, &p->plan)) != DL_OK) {
+            dl_plan_release(p);
+            return dl_fail_named(status, op->name);
+        }
         if (status == DL_OK) {
             *shared = p->plan.sharing == DL_PLAN_PER_TYPE && k == 0;
             *out = p;
@@ -267,10 +281,11 @@ dl_status dl_plan_run(const dl_op *op, dl_frame *f, dl_cached_plan *p) {
     f->derived_valid = 0;
     DL_TRY(attach_derived(f, p, &derived));
     if (p->plan.scratch_bytes) DL_TRY(dl_alloc(f->device, p->plan.scratch_bytes, &f->scratch, &block));
-    dl_status status = p->kernel->run(f, &p->plan);
+    const uint32_t before = dl_failures();
+    dl_status status = dl_explained(p->kernel->run(f, &p->plan), before, "its kernel");
     if (f->scratch) dl_free(f->device, f->scratch, block);
     if (status == DL_UNSUPPORTED) status = broken_promise();
-    if (status != DL_OK) return dl_fail_context(status, "%s", op->name);
+    if (status != DL_OK) return dl_fail_named(status, op->name);
     if (derived && !f->derived_valid) dl_derived_filled(f->in[p->plan.derived_from]->storage, derived);
     for (uint32_t k = 0; k < f->n_out; k++)
         if (f->out[k]->storage) dl_storage_touch(f->out[k]->storage);

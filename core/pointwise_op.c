@@ -177,6 +177,26 @@ dl_status dl_op_evaluate(int32_t id, dl_dtype type, const double *in, const dl_a
     return DL_OK;
 }
 
+/* A dtype that every expression of a rule can be parsed at. */
+static dl_dtype usual_type(const char *rule) {
+    return strcmp(rule, "int") == 0 ? DL_I32 : strcmp(rule, "random") == 0 ? DL_I64 : DL_F32;
+}
+
+dl_status dl_op_check_text(const dl_op *op) {
+    const dl_dtype type = usual_type(op->def.rule);
+    dl_expr e;
+    dl_prog *p = NULL;
+    DL_TRY(expression(op, type, &e));
+    DL_TRY(dl_prog_parse(&e, &p));
+    dl_prog_free(p);
+    for (int32_t k = 0; type == DL_F32 && op->def.grads && *op->def.grads && k < op->n_tensors; k++) {
+        dl_status status = dl_expr_grad(&e, op->def.grads, k, &p);
+        if (status != DL_OK) return dl_fail_context(status, "its gradients");
+        dl_prog_free(p);
+    }
+    return DL_OK;
+}
+
 dl_status dl_op_define(const char *signature, const char *expression_text, const char *rule, int32_t *id) {
     if (!signature || !expression_text || !rule)
         return dl_failf(DL_INVALID, "an op needs a signature, an expression and a type rule");
@@ -185,13 +205,7 @@ dl_status dl_op_define(const char *signature, const char *expression_text, const
     dl_op probe = {.def = def};
     dl_status status = sig && text && kind ? DL_OK : dl_failf(DL_NOMEM, "out of memory defining an op");
     if (status == DL_OK) status = dl_signature_parse(sig, &probe);
-    if (status == DL_OK) { /* the text is checked now, not at the first call */
-        dl_expr e;
-        dl_prog *p = NULL;
-        status = expression(&probe, strcmp(rule, "int") == 0 ? DL_I32 : strcmp(rule, "random") == 0 ? DL_I64 : DL_F32, &e);
-        if (status == DL_OK) status = dl_prog_parse(&e, &p);
-        dl_prog_free(p);
-    }
+    if (status == DL_OK) status = dl_op_check_text(&probe);
     if (status == DL_OK) status = dl_op_add(&def, "this program");
     if (status != DL_OK) {
         dl_mem(sig, 0);

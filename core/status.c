@@ -8,6 +8,7 @@
 
 enum { MESSAGE_BYTES = 2048 };
 static _Thread_local char message[MESSAGE_BYTES];
+static _Thread_local uint32_t failures;
 static atomic_int interrupt_pending; /* lock-free, so a signal handler may store to it */
 
 const char *dl_status_text(dl_status status) {
@@ -28,6 +29,7 @@ static void set_message(const char *prefix_format, va_list arguments, const char
     if (n < 0) n = 0, text[0] = 0;
     if (rest && (size_t)n < sizeof text) snprintf(text + n, sizeof text - (size_t)n, ": %s", rest);
     memcpy(message, text, strlen(text) + 1);
+    failures++;
 }
 
 dl_status dl_failf(dl_status code, const char *format, ...) {
@@ -44,6 +46,19 @@ dl_status dl_fail_context(dl_status code, const char *format, ...) {
     set_message(format, arguments, message);
     va_end(arguments);
     return code;
+}
+
+dl_status dl_fail_named(dl_status code, const char *op) {
+    const size_t n = strlen(op);
+    if (strncmp(message, op, n) == 0 && message[n] == ':') return code;
+    return dl_fail_context(code, "%s", op);
+}
+
+uint32_t dl_failures(void) { return failures; }
+
+dl_status dl_explained(dl_status status, uint32_t before, const char *whose) {
+    if (status == DL_OK || failures != before) return status;
+    return dl_failf(status, "%s failed (%s) without a message; host->fail leaves one", whose, dl_status_text(status));
 }
 
 dl_status dl_fail(dl_status code, const char *text) { return dl_failf(code, "%s", text ? text : dl_status_text(code)); }

@@ -6,7 +6,7 @@ DL_PLUGIN_IDENTITY("liar", "1.0", 0);
 
 static const dl_host *host;
 
-static dl_status infer(dl_frame *f) { return host->set_out(f, 0, DL_F32, f->in[0]->ndim, f->in[0]->shape); }
+static dl_status infer(dl_frame *f) { return host->set_out(f, 0, f->in[0]->type, f->in[0]->ndim, f->in[0]->shape); }
 
 static dl_status compose(dl_graph *g, const dl_frame *f) {
     (void)f;

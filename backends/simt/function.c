@@ -1,4 +1,5 @@
-/* function.c - compiled kernels: one for each device, text, entry and list of dtypes, under one lock. */
+/* function.c - compiled kernels: one for each device, text, entry and list of dtypes. The list of them has one lock, which
+ * nobody holds while compiling: that takes seconds, and other threads want what is there already. */
 #include "backends/simt/simt.h"
 #include "backends/simt/texts.h"
 #include <pthread.h>
@@ -14,7 +15,7 @@ typedef struct entry {
     char name[64];
     int32_t n_types;
     dl_dtype types[MAX_TYPES];
-    void *function; /* NULL: the device cannot have it (has_f64's question) */
+    void *function; /* NULL: the device cannot have it (need_f64's question) */
 } entry;
 
 static entry *entries;
@@ -91,27 +92,54 @@ static int is(const entry *e, dl_device *device, const char *source, const char 
            (n == 0 || memcmp(e->types, types, (size_t)n * sizeof *types) == 0);
 }
 
-/* Under the lock. *function is NULL where compiling was refused and `may_fail` keeps the refusal as an answer. */
+/* Under the lock; NULL: not yet. */
+static const entry *known(dl_device *device, const char *source, const char *name, const dl_dtype *types, int32_t n) {
+    const entry *e = entries;
+    while (e && !is(e, device, source, name, types, n)) e = e->next;
+    return e;
+}
+
+static void discard(entry *e) {
+    if (e->function && DL_HAS(simt_of.backend, function_free)) simt_of.backend->function_free(e->device, e->function);
+    simt_of.host->mem(e, 0);
+}
+
+/* Puts e into the list, unless another thread was faster: then its entry counts, and e is gone. Returns the one that counts. */
+static const entry *publish(entry *e) {
+    pthread_mutex_lock(&lock);
+    const entry *const first = known(e->device, e->source, e->name, e->types, e->n_types);
+    if (!first) {
+        e->next = entries;
+        entries = e;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!first) return e;
+    discard(e);
+    return first;
+}
+
+/* *function is NULL where compiling was refused and `may_fail` keeps the refusal as an answer. */
 static dl_status find(dl_device *device, const char *source, const char *name, const dl_dtype *types, int32_t n, int may_fail,
                       void **function) {
-    for (const entry *e = entries; e; e = e->next)
-        if (is(e, device, source, name, types, n)) {
-            *function = e->function;
-            return DL_OK;
-        }
+    pthread_mutex_lock(&lock);
+    const entry *const there = known(device, source, name, types, n);
+    pthread_mutex_unlock(&lock);
+    if (there) {
+        *function = there->function;
+        return DL_OK;
+    }
     entry *const e = simt_of.host->mem(NULL, sizeof *e);
     if (!e) return simt_of.host->fail(DL_NOMEM, "out of memory for kernel %s", name);
-    *e = (entry){.next = entries, .device = device, .source = source, .n_types = n};
+    *e = (entry){.device = device, .source = source, .n_types = n};
     snprintf(e->name, sizeof e->name, "%s", name);
     for (int32_t k = 0; k < n; k++) e->types[k] = types[k];
     const dl_status status = compile(device, source, name, types, n, &e->function);
     if (status != DL_OK) e->function = NULL;
     if (status != DL_OK && !(may_fail && (status == DL_UNSUPPORTED || status == DL_INVALID))) {
-        simt_of.host->mem(e, 0);
+        discard(e);
         return status;
     }
-    entries = e;
-    *function = e->function;
+    *function = publish(e)->function;
     return DL_OK;
 }
 
@@ -134,14 +162,12 @@ dl_status simt_function(const dl_frame *f, const char *source, const char *name,
         if (!names_of(types[k])) return DL_UNSUPPORTED;
         doubles |= types[k] == DL_F64;
     }
-    pthread_mutex_lock(&lock);
-    dl_status status = doubles ? need_f64(f->device) : DL_OK;
-    if (status == DL_OK) status = find(f->device, source, name, types, n_types, 0, function);
-    pthread_mutex_unlock(&lock);
-    return status;
+    const dl_status status = doubles ? need_f64(f->device) : DL_OK;
+    return status == DL_OK ? find(f->device, source, name, types, n_types, 0, function) : status;
 }
 
 void simt_close(dl_device *device) {
+    entry *gone = NULL;
     pthread_mutex_lock(&lock);
     for (entry **link = &entries; *link;) {
         entry *const e = *link;
@@ -150,8 +176,13 @@ void simt_close(dl_device *device) {
             continue;
         }
         *link = e->next;
-        if (e->function && DL_HAS(simt_of.backend, function_free)) simt_of.backend->function_free(device, e->function);
-        simt_of.host->mem(e, 0);
+        e->next = gone;
+        gone = e;
     }
     pthread_mutex_unlock(&lock);
+    while (gone) {
+        entry *const next = gone->next;
+        discard(gone);
+        gone = next;
+    }
 }

@@ -7,6 +7,9 @@ SIMT_OBJ := $(call objects,$(wildcard backends/simt/*.c)) $(call texts,$(SIMT_TE
 # Texts include some of them.
 $(patsubst %,$(BUILD)/gen/text/%.c,$(SIMT_TEXTS)): $(wildcard backends/simt/*.h)
 
+# The host part is tested on a backend of the test's own.
+$(BUILD)/tests/test_simt_host: $(SIMT_OBJ)
+
 # The kernels as CUDA C, by NVRTC where it is installed (tests/simt).
 CHECK_SIMT := $(BUILD)/tests/check_simt
 

@@ -1,36 +1,23 @@
-/* conv.h - the geometry of a convolution, for conv.c and for the kernels, which find in it what is read where. */
+/* conv.h - the geometry of a convolution, for conv.c and for the kernels, which find in it what is read where; they include
+ * box.h before it. */
 #ifndef SIMT_CONV_H
 #define SIMT_CONV_H
 
-#ifdef KERNEL
-#define SIMT_I64 i64
-#else
+#ifndef KERNEL
 #include "backends/simt/simt.h"
-#define SIMT_I64 int64_t
 #endif
 
 /* y stands for the result or its gradient, x for the input or its gradient. */
 typedef struct conv_shape {
-    SIMT_I64 samples, groups, channels, filters; /* channels and filters of one group */
-    SIMT_I64 in[3], out[3], window[3], stride[3], padding[3], dilation[3];
-    SIMT_I64 x_n, x_c, x_s[3], y_n, y_c, y_s[3], w_o, w_c, w_s[3];
-    SIMT_I64 splits, split, part; /* as gemm's; backward towards the weight */
+    i64 samples, groups, channels, filters; /* channels and filters of one group */
+    i64 in[3], out[3], window[3], stride[3], padding[3], dilation[3];
+    i64 x_n, x_c, x_s[3], y_n, y_c, y_s[3], w_o, w_c, w_s[3];
+    i64 splits, split, part; /* as gemm's; backward towards the weight */
 } conv_shape;
 
-#ifdef KERNEL
+#define CONV_GROUP 256 /* items of a work group that makes one element of a weight's gradient; a power of two */
 
-/* Number i of a three-dimensional box of these sizes, the last running fastest. */
-typedef struct place {
-    int d0, d1, d2;
-} place;
-DEVICE place place_of(u32 i, i64 n1, i64 n2) {
-    place p;
-    const u32 rest = i / (u32)n2;
-    p.d2 = (int)(i - rest * (u32)n2);
-    p.d0 = (int)(rest / (u32)n1);
-    p.d1 = (int)(rest - (u32)p.d0 * (u32)n1);
-    return p;
-}
+#ifdef KERNEL
 
 /* Element of x behind its sample and channel that kernel place k of result o reads; -1: padding. */
 DEVICE i64 x_element(const conv_shape *s, place o, place k) {
@@ -57,12 +44,9 @@ DEVICE i64 y_element(const conv_shape *s, place i, place k) {
     return d0 < 0 || d1 < 0 || d2 < 0 ? -1 : d0 * s->y_s[0] + d1 * s->y_s[1] + d2 * s->y_s[2];
 }
 
-DEVICE i64 w_element(const conv_shape *s, place k) { return k.d0 * s->w_s[0] + k.d1 * s->w_s[1] + k.d2 * s->w_s[2]; }
-DEVICE i64 x_place(const conv_shape *s, place i) { return i.d0 * s->x_s[0] + i.d1 * s->x_s[1] + i.d2 * s->x_s[2]; }
-DEVICE i64 y_place(const conv_shape *s, place o) { return o.d0 * s->y_s[0] + o.d1 * s->y_s[1] + o.d2 * s->y_s[2]; }
-
-#define VOLUME(sizes) ((u32)((sizes)[0] * (sizes)[1] * (sizes)[2]))
-#define PLACE_OF(i, sizes) place_of((u32)(i), (sizes)[1], (sizes)[2])
+DEVICE i64 w_element(const conv_shape *s, place k) { return ELEMENT(k, s->w_s); }
+DEVICE i64 x_place(const conv_shape *s, place i) { return ELEMENT(i, s->x_s); }
+DEVICE i64 y_place(const conv_shape *s, place o) { return ELEMENT(o, s->y_s); }
 
 DEVICE A read_weight(GLOBAL const T *w, i64 at, const conv_shape *s, u32 filter, u32 channel, u32 k) {
     return LOAD(w, at + filter * s->w_o + channel * s->w_c + w_element(s, PLACE_OF(k, s->window)));
@@ -78,7 +62,7 @@ DEVICE A read_y(GLOBAL const T *y, i64 at, const conv_shape *s, place i, u32 k) 
 
 #define CONV_TILE(all_rows, all_columns)                                                                                       \
     TILES;                                                                                                                     \
-    const u32 volume = VOLUME(s.window);                                                                                       \
+    const u32 volume = (u32)VOLUME(s.window);                                                                                  \
     const i64 rows = (all_rows), columns = (all_columns);                                                                      \
     const i64 across = (columns + TILE - 1) / TILE, down = (rows + TILE - 1) / TILE, tile = group_id(0);                       \
     const i64 column_0 = tile % across * TILE, row_0 = tile / across % down * TILE, rest = tile / across / down

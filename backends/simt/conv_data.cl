@@ -1,5 +1,6 @@
 /* conv_data.cl - the gradient towards the input as a product of tiles: every place gathers what was made of it. */
 #include "backends/simt/tile.h"
+#include "backends/simt/box.h"
 #include "backends/simt/conv.h"
 
 /* Rows: channels; columns: places of x in all samples; inner: (filter, kernel place). */

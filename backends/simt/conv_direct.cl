@@ -1,13 +1,12 @@
 /* conv_direct.cl - convolutions of few channels, where tiles would be mostly empty: an item for each result. */
 #include "backends/simt/tile.h"
+#include "backends/simt/box.h"
 #include "backends/simt/conv.h"
-
-#define GROUP 256
 
 KERNEL void direct_forward(GLOBAL const T *in, i64 in_at, GLOBAL const T *w, i64 w_at, GLOBAL const T *bias, i64 bias_at,
                            i64 bias_step, GLOBAL T *out, i64 out_at, conv_shape s) {
     const i64 plane = VOLUME(s.out), filters = s.groups * s.filters, n = s.samples * filters * plane;
-    const u32 volume = VOLUME(s.window);
+    const u32 volume = (u32)VOLUME(s.window);
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const place o = PLACE_OF(i % plane, s.out);
         const i64 filter = i / plane % filters, sample = i / plane / filters, channel = filter / s.filters * s.channels;
@@ -25,7 +24,7 @@ KERNEL void direct_forward(GLOBAL const T *in, i64 in_at, GLOBAL const T *w, i64
 KERNEL void direct_backward_data(GLOBAL const T *grad, i64 grad_at, GLOBAL const T *w, i64 w_at, GLOBAL T *out, i64 out_at,
                                  conv_shape s) {
     const i64 plane = VOLUME(s.in), channels = s.groups * s.channels, n = s.samples * channels * plane;
-    const u32 volume = VOLUME(s.window);
+    const u32 volume = (u32)VOLUME(s.window);
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const place at = PLACE_OF(i % plane, s.in);
         const i64 channel = i / plane % channels, sample = i / plane / channels, filter = channel / s.channels * s.filters;
@@ -39,18 +38,18 @@ KERNEL void direct_backward_data(GLOBAL const T *grad, i64 grad_at, GLOBAL const
     }
 }
 
-/* A work group of GROUP items for each element of the weight; their sums are added in a tree. */
+/* A work group of CONV_GROUP items for each element of the weight; their sums are added in a tree. */
 KERNEL void direct_backward_weight(GLOBAL const T *grad, i64 grad_at, GLOBAL const T *in, i64 in_at, GLOBAL T *out, i64 out_at,
                                    conv_shape s) {
-    LOCAL A sums[GROUP];
-    const u32 volume = VOLUME(s.window), plane = VOLUME(s.out);
+    LOCAL A sums[CONV_GROUP];
+    const u32 volume = (u32)VOLUME(s.window), plane = (u32)VOLUME(s.out);
     const i64 group = group_id(0), channel = group / volume % s.channels, filter = group / volume / s.channels;
     const place k = PLACE_OF(group % volume, s.window);
     const i64 y_0 = grad_at + filter * s.y_c, x_0 = in_at + (filter / s.filters * s.channels + channel) * s.x_c;
     const int id = (int)local_id(0);
     A sum = (A)0;
     for (i64 sample = 0; sample < s.samples; sample++)
-        for (u32 i = (u32)id; i < plane; i += GROUP) {
+        for (u32 i = (u32)id; i < plane; i += CONV_GROUP) {
             const place o = PLACE_OF(i, s.out);
             const i64 element = x_element(&s, o, k);
             if (element >= 0)
@@ -59,7 +58,7 @@ KERNEL void direct_backward_weight(GLOBAL const T *grad, i64 grad_at, GLOBAL con
         }
     sums[id] = sum;
     BARRIER();
-    for (int step = GROUP / 2; step > 0; step /= 2) {
+    for (int step = CONV_GROUP / 2; step > 0; step /= 2) {
         if (id < step) sums[id] += sums[id + step];
         BARRIER();
     }

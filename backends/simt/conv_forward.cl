@@ -1,5 +1,6 @@
 /* conv_forward.cl - convolution as a product of tiles. The input is read where it lies: nothing is unrolled in memory. */
 #include "backends/simt/tile.h"
+#include "backends/simt/box.h"
 #include "backends/simt/conv.h"
 
 /* Rows: filters; columns: results of all samples; inner: (channel, kernel place). Groups: column tiles, row tiles, groups. */

@@ -1,5 +1,6 @@
 /* conv_weight.cl - the gradient towards the weight as a product of tiles over the results of all samples. */
 #include "backends/simt/tile.h"
+#include "backends/simt/box.h"
 #include "backends/simt/conv.h"
 
 /* Rows: filters; columns: (channel, kernel place); inner: results of all samples, cut into splits. Groups: column tiles, row
@@ -32,7 +33,7 @@ KERNEL void conv_backward_weight(GLOBAL const T *grad, i64 grad_at, GLOBAL const
 
 /* The sums of parts of type T, (splits, filters of all groups, columns), to a weight of type T1. */
 KERNEL void conv_sum(GLOBAL const T *parts, i64 parts_at, GLOBAL T1 *out, i64 out_at, conv_shape s) {
-    const u32 volume = VOLUME(s.window);
+    const u32 volume = (u32)VOLUME(s.window);
     const i64 columns = s.channels * volume;
     for (i64 i = global_id(0); i < s.part; i += global_size(0)) {
         const u32 column = (u32)(i % columns);

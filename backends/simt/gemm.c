@@ -57,8 +57,6 @@ static void set_shape(gemm_shape *s, const matrices *a, const matrices *b, const
 /* ---- plans ----------------------------------------------------------------------------------------------------------------
  */
 
-static void destroy(void *state) { simt_of.host->mem(state, 0); }
-
 /* A first stage writes (splits, batch, rows, columns), and a second one adds that up. */
 static dl_status split_inner(const dl_frame *f, gemm_state *g, dl_plan *plan) {
     const dl_dtype type = f->out[0]->type, sum_type = tile_sum_type(type);
@@ -76,22 +74,13 @@ static dl_status split_inner(const dl_frame *f, gemm_state *g, dl_plan *plan) {
     return simt_function(f, text_gemm_cl, "gemm_sum", (dl_dtype[]){sum_type, type}, 2, &g->sum);
 }
 
-static dl_status make_plan(const dl_frame *f, const gemm_state *state, dl_plan *plan) {
-    const gemm_shape *s = &state->shape;
+static dl_status make_plan(const dl_frame *f, gemm_state *g, dl_plan *plan) {
+    const gemm_shape *s = &g->shape;
     if (!simt_floating(f->out[0]->type)) return DL_UNSUPPORTED;
-    gemm_state *g = simt_of.host->mem(NULL, sizeof *g);
-    if (!g) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
-    *g = *state;
-    dl_status status = split_inner(f, g, plan);
-    if (status == DL_OK && !tile_groups_fit(tile_count(s->rows, s->columns) * s->batch * g->shape.splits))
-        status = DL_UNSUPPORTED;
-    if (status != DL_OK) {
-        destroy(g);
-        return status;
-    }
-    plan->state = g;
-    plan->destroy = destroy;
-    return DL_OK;
+    const dl_status status = split_inner(f, g, plan);
+    if (status != DL_OK) return status;
+    if (!tile_groups_fit(tile_count(s->rows, s->columns) * s->batch * s->splits)) return DL_UNSUPPORTED;
+    return simt_keep_state(plan, g, sizeof *g);
 }
 
 static dl_status run(const dl_frame *f, const dl_plan *plan) {

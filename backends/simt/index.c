@@ -1,6 +1,7 @@
 /* index.c - gather, scatter, scatter_add, index_select and its backward op, index_add, index_copy, index_fill, one_hot. The
  * slice ops are the element ops with an index expanded over the other dimensions (step 0). */
 #include "backends/simt/loop.h"
+#include "backends/simt/index.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
 
@@ -73,11 +74,6 @@ static dl_status prepare_put(const dl_frame *f, dl_plan *plan, const char *entry
 static dl_status prepare_set(const dl_frame *f, dl_plan *plan) { return prepare_put(f, plan, "put"); }
 static dl_status prepare_sum(const dl_frame *f, dl_plan *plan) { return prepare_put(f, plan, "put_sum"); }
 static dl_status prepare_fill(const dl_frame *f, dl_plan *plan) { return prepare_put(f, plan, "put_value"); }
-
-/* index.cl's struct of that name. */
-typedef struct put_shape {
-    int64_t length, limit, blocks, out_step, index_step, src_step;
-} put_shape;
 
 /* The output before anything is put there: a copy of x, or zeros without one. */
 static dl_status start(const dl_frame *f, const dl_plan *plan, const dl_tensor *x) {

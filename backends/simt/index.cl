@@ -3,6 +3,7 @@
  * An index out of range is reported and its element is 0 (taking) or not written (putting). Where indices may repeat, one work
  * item takes all of a line along the dimension in order, so the last write wins and sums do not depend on the device. */
 #include "backends/simt/loop.h"
+#include "backends/simt/index.h"
 
 #define OUTSIDE(index, limit, fault, fault_at)                                                                                 \
     ((index) < 0 || (index) >= (limit) ? (fault_set(fault + fault_at, DL_FAULT_INDEX, index), 1) : 0)
@@ -26,11 +27,6 @@ KERNEL void start(GLOBAL T *out, i64 out_at, GLOBAL T *x, i64 x_at, simt_loop l,
         out[out_at + at[0]] = has_x ? x[x_at + at[1]] : (T)0;
     }
 }
-
-/* Where a line's elements go: `length` indices; out's `limit` places, which `blocks` work items share evenly. */
-typedef struct put_shape {
-    i64 length, limit, blocks, out_step, index_step, src_step;
-} put_shape;
 
 /* Lines: out, index, src. */
 #define EACH_PLACE(BODY)                                                                                                       \

@@ -81,9 +81,6 @@ simt_team simt_team_for(const simt_lines *l) {
 }
 
 dl_status simt_launch_teams(const dl_frame *f, void *function, simt_team team, int64_t teams, const simt_args *a) {
-    const int64_t each = SIMT_TEAM_GROUP / team.size, groups = teams / each + (teams % each != 0);
-    const uint32_t grid[3] = {(uint32_t)groups, 1, 1}, block[3] = {SIMT_TEAM_GROUP, 1, 1};
-    if (groups > UINT32_MAX / SIMT_TEAM_GROUP)
-        return simt_of.host->fail(DL_UNSUPPORTED, "expected fewer than 2^25 groups of lines, got %lld", (long long)groups);
-    return simt_launch(f, function, grid, block, a);
+    const int64_t each = SIMT_TEAM_GROUP / team.size;
+    return simt_launch_groups(f, function, teams / each + (teams % each != 0), SIMT_TEAM_GROUP, a);
 }

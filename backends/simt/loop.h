@@ -15,25 +15,22 @@
 #define SIMT_LOOP_OPERANDS 6
 #define SIMT_TEAM_GROUP 128 /* items of a work group that is cut into teams; a power of two */
 
-#ifdef KERNEL
-#define SIMT_I64 i64
-#else
+#ifndef KERNEL
 #include "backends/simt/simt.h"
-#define SIMT_I64 int64_t
 #endif
 
 typedef struct simt_loop {
-    SIMT_I64 count, ndim; /* elements; ndim 0: one */
-    SIMT_I64 size[SIMT_LOOP_DIMS], step[SIMT_LOOP_OPERANDS][SIMT_LOOP_DIMS];
+    i64 count, ndim; /* elements; ndim 0: one */
+    i64 size[SIMT_LOOP_DIMS], step[SIMT_LOOP_OPERANDS][SIMT_LOOP_DIMS];
 } simt_loop;
 
 typedef struct simt_lines {
     simt_loop across;
-    SIMT_I64 length, step[SIMT_LOOP_OPERANDS];
+    i64 length, step[SIMT_LOOP_OPERANDS];
 } simt_lines;
 
 typedef struct simt_team {
-    SIMT_I64 size, apart; /* powers of two; size * apart is SIMT_TEAM_GROUP, or apart is 1 */
+    i64 size, apart; /* powers of two; size * apart is SIMT_TEAM_GROUP, or apart is 1 */
 } simt_team;
 
 #ifdef KERNEL /* ---- in kernels ------------------------------------------------------------------------------------------ */
@@ -50,9 +47,12 @@ DEVICE void loop_at(const simt_loop *l, i64 i, i32 operands, i64 *at) {
     for (i32 k = 0; k < operands; k++) at[k] += i * l->step[k][0];
 }
 
+/* Of the whole launch (simt_launch_groups). */
+#define GROUP_NUMBER (group_id(1) * group_count(0) + group_id(0))
+
 /* Which team of the whole launch this item belongs to, and which of its items it is. */
 #define TEAM_NUMBER(t)                                                                                                         \
-    (group_id(0) * (SIMT_TEAM_GROUP / (t).size) + ((t).apart == 1 ? local_id(0) / (t).size : local_id(0) % (t).apart))
+    (GROUP_NUMBER * (SIMT_TEAM_GROUP / (t).size) + ((t).apart == 1 ? local_id(0) / (t).size : local_id(0) % (t).apart))
 #define TEAM_ITEM(t) ((local_id(0) / (t).apart) % (t).size)
 
 /* Joins the team's values in a fixed tree; every item gets the result. All items of the group must come here. JOIN(a, b) is an

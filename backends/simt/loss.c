@@ -1,16 +1,12 @@
 /* loss.c - nll_loss, cross_entropy and their gradients. */
 #include "backends/simt/loop.h"
+#include "backends/simt/loss.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
 
 enum { SAMPLES, SUM, RESULTS }; /* kernels forward */
-enum { MOST_GROUPS = 64, NO_REDUCTION = 0 };
-
-/* loss.cl's struct of that name. */
-typedef struct loss_shape {
-    int64_t samples, classes, probabilities, ignore, weighted, reduction;
-    int64_t scores_step, scores_class, target_step, target_class, weight_step, out_step, out_class, grad_step;
-} loss_shape;
+enum { MOST_GROUPS = 64 };
+#define MOST_SAMPLES ((int64_t)1 << 40) /* of expanded tensors there may be more than memory holds parts of */
 
 static int64_t sample_step(const dl_tensor *t, int columns) { return t->ndim > columns ? t->strides[0] : 0; }
 static int64_t class_step(const dl_tensor *t) { return t->strides[t->ndim - 1]; }
@@ -44,6 +40,7 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan) {
     const simt_wanted wanted[] = {[SAMPLES] = {"loss_samples", 2, {type, target}},
                                   [SUM] = {"loss_sum", 2, {type, target}},
                                   [RESULTS] = {"loss_results", 2, {type, target}}};
+    if (samples_of(f) > MOST_SAMPLES) return DL_UNSUPPORTED;
     const dl_status status = simt_plan(f, plan, text_loss_cl, wanted, 3);
     plan->sharing = DL_PLAN_PER_SHAPE;
     plan->scratch_bytes = (uint64_t)(samples_of(f) + MOST_GROUPS + 1) * 2 * (type == DL_F64 ? sizeof(double) : sizeof(float));
@@ -87,7 +84,7 @@ static dl_status forward(const dl_frame *f, const dl_plan *plan, const dl_tensor
     simt_buffer(&results, f->out[0]);
     simt_i64(&results, f->out[0]->ndim ? f->out[0]->strides[0] : 0);
     simt_buffer(&results, total);
-    return simt_launch_items(f, simt_planned(plan, RESULTS), s.reduction == NO_REDUCTION && n ? n : 1, &results);
+    return simt_launch_items(f, simt_planned(plan, RESULTS), s.reduction == LOSS_EACH && n ? n : 1, &results);
 }
 
 static dl_status run_nll_loss(const dl_frame *f, const dl_plan *plan) { return forward(f, plan, NULL, f->out[1], 0); }

@@ -5,14 +5,8 @@
  *   probabilities t       w[c] ((1 - s) t[c] + s / C)
  * T: the scores' dtype, T1: the target's. */
 #include "backends/simt/loop.h"
+#include "backends/simt/loss.h"
 
-/* Sizes, steps in elements (of the target, the weights, the scores, the gradient or result), and options. */
-typedef struct loss_shape {
-    i64 samples, classes, probabilities, ignore, weighted, reduction;
-    i64 scores_step, scores_class, target_step, target_class, weight_step, out_step, out_class, grad_step;
-} loss_shape;
-#define NONE 0
-#define MEAN 1
 
 /* The class of a sample; -1: ignored, -2: out of range and reported. */
 DEVICE i64 label_of(GLOBAL T1 *target, i64 at, i64 classes, i64 ignore, GLOBAL i32 *fault) {
@@ -97,10 +91,10 @@ KERNEL void loss_sum(GLOBAL A *parts, i64 parts_at, i64 n, GLOBAL A *to, i64 to_
 KERNEL void loss_results(GLOBAL A *parts, i64 parts_at, GLOBAL A *sums, i64 sums_at, i64 reduction, i64 samples, GLOBAL T *out,
                          i64 out_at, i64 out_step, GLOBAL T *total, i64 total_at) {
     const A loss = sums[sums_at], weight = sums[sums_at + 1];
-    for (i64 i = global_id(0); reduction == NONE && i < samples; i += global_size(0))
+    for (i64 i = global_id(0); reduction == LOSS_EACH && i < samples; i += global_size(0))
         STORE(out, out_at + i * out_step, parts[parts_at + 2 * i]);
     if (global_id(0) != 0) return;
-    if (reduction != NONE) STORE(out, out_at, reduction == MEAN ? loss / weight : loss);
+    if (reduction != LOSS_EACH) STORE(out, out_at, reduction == LOSS_MEAN ? loss / weight : loss);
     STORE(total, total_at, weight);
 }
 
@@ -116,7 +110,7 @@ KERNEL void loss_backward(GLOBAL T *grad, i64 grad_at, GLOBAL T *logp, i64 logp_
         if (!s.probabilities)
             label = label_of(target, target_at + sample * s.target_step, s.classes, s.ignore, fault + fault_at);
         up = LOAD(grad, grad_at + sample * s.grad_step);
-        if (s.reduction == MEAN) up /= LOAD(total, total_at);
+        if (s.reduction == LOSS_MEAN) up /= LOAD(total, total_at);
     }
     const i32 counts = s.probabilities || label >= 0;
     if (counts && entropy)

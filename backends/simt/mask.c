@@ -1,8 +1,10 @@
 /* mask.c - masked_select, masked_scatter, nonzero. masked_select and nonzero wait for the device, to know how much there is. */
 #include "backends/simt/loop.h"
+#include "backends/simt/mask.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
 
+_Static_assert(MASK_DIMS == DL_MAX_DIMS, "mask.h");
 enum { COUNT, SCAN, MOVE };
 enum { MOST_SEGMENTS = 4096, SEGMENT = 64 };
 
@@ -103,11 +105,6 @@ static dl_status run_masked_scatter(const dl_frame *f, const dl_plan *plan) {
 
 /* ---- nonzero ----------------------------------------------------------------------------------------------------------------
  */
-
-/* mask.cl's struct of that name. */
-typedef struct mask_shape {
-    int64_t ndim, size[DL_MAX_DIMS];
-} mask_shape;
 
 static dl_status prepare_nonzero(const dl_frame *f, dl_plan *plan) {
     return prepare(f, plan, "mask_places", f->in[0]->type, f->in[0]);

@@ -3,6 +3,7 @@
  *
  * T: the elements' dtype, T1: the mask's. */
 #include "backends/simt/loop.h"
+#include "backends/simt/mask.h"
 
 /* First element behind segment s of n. */
 #define SEGMENT(s, n, segments) ((n) / (segments) * (s) + ((s) < (n) % (segments) ? (s) : (n) % (segments)))
@@ -78,11 +79,6 @@ KERNEL void mask_scatter(GLOBAL T1 *mask, i64 mask_at, GLOBAL T *x, i64 x_at, GL
         }
     }
 }
-
-/* x's sizes, for nonzero. */
-typedef struct mask_shape {
-    i64 ndim, size[12];
-} mask_shape;
 
 /* Operands: x. A row of indices for each element that is not 0. */
 KERNEL void mask_places(GLOBAL T1 *x, i64 x_at, GLOBAL i64 *out, i64 out_at, i64 row_step, i64 column_step, GLOBAL i64 *counts,

@@ -5,15 +5,9 @@
  *   group_norm    a sample and group        its channels, all places        along the channels within; by the row's group
  *   batch_norm    a channel                 samples and places              by the row */
 #include "backends/simt/loop.h"
+#include "backends/simt/norm.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
-
-/* norm.cl's struct of that name. */
-typedef struct norm_options {
-    int64_t weighted, biased, rms, fixed;
-    int64_t weight_rows, weight_step, bias_step;
-    int64_t moves_mean, moves_var, mean_step, var_step;
-} norm_options;
 
 enum { LAYER, GROUP, BATCH };
 enum { MOST = DL_MAX_DIMS + 1 };

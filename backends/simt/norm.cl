@@ -3,13 +3,8 @@
  *
  * T: the dtype of x; T1: of mean and var (float32 for halves); T2, T3: of the running mean and variance. */
 #include "backends/simt/loop.h"
+#include "backends/simt/norm.h"
 
-/* Options as whole numbers. Weights of row r start at (r % weight_rows) * step; 0: they do not depend on the row. */
-typedef struct norm_options {
-    i64 weighted, biased, rms, fixed;           /* fixed: running_mean and running_var are the statistics */
-    i64 weight_rows, weight_step, bias_step;    /* per row */
-    i64 moves_mean, moves_var, mean_step, var_step; /* of the running statistics */
-} norm_options;
 
 /* rows: x, out, mean, var; within: x, out, weight, bias. running = (1 - momentum) running + momentum factor batch. */
 KERNEL void norm_forward(GLOBAL T *x, i64 x_at, GLOBAL T *weight, i64 weight_at, GLOBAL T *bias, i64 bias_at,

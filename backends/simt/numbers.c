@@ -1,8 +1,10 @@
 /* numbers.c - numbers.h's functions. */
 #include "backends/simt/numbers.h"
 #include "backends/simt/loop.h"
+#include <string.h>
 
-/* ---- scalars ------------------------------------------------------------------------------------------------------------ */
+/* ---- attributes ------------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t saturated(double v, int64_t lowest, int64_t highest) {
     if (v != v) return 0;
@@ -30,12 +32,16 @@ void simt_number(simt_args *a, dl_dtype type, const dl_attr *value) {
         simt_scalar(a, type, simt_real(value));
 }
 
+int64_t simt_name_of(const char *name, const char *const *names, size_t n) {
+    size_t k = 0;
+    while (k < n && strcmp(name, names[k]) != 0) k++;
+    return (int64_t)k;
+}
+
 /* ---- plans and faults ------------------------------------------------------------------------------------------------------
  */
 
 void simt_fault(simt_args *a, const dl_frame *f) { simt_data(a, simt_of.backend->fault(f->device)); }
-
-static void destroy(void *functions) { simt_of.host->mem(functions, 0); }
 
 /* So many dimensions that loops hold them whatever the strides: a plan is for every shape of these ranks. */
 static int fits_loops(const dl_frame *f) {
@@ -53,11 +59,11 @@ dl_status simt_plan(const dl_frame *f, dl_plan *plan, const char *source, const 
     for (int32_t k = 0; k < n; k++) {
         const dl_status status = simt_function(f, source, wanted[k].entry, wanted[k].types, wanted[k].n_types, &functions[k]);
         if (status == DL_OK) continue;
-        destroy(functions);
+        simt_free_state(functions);
         return status;
     }
     plan->sharing = DL_PLAN_PER_TYPE;
     plan->state = functions;
-    plan->destroy = destroy;
+    plan->destroy = simt_free_state;
     return DL_OK;
 }

@@ -1,10 +1,13 @@
-/* numbers.h - scalar attributes as kernel arguments, and small things that several families need. */
+/* numbers.h - attributes as kernel arguments, and small things that several families need. */
 #ifndef SIMT_NUMBERS_H
 #define SIMT_NUMBERS_H
 #include "backends/simt/simt.h"
 
 /* An int or float attribute's value. */
 static inline double simt_real(const dl_attr *a) { return a->kind == DL_ATTR_INT ? (double)a->v.i : a->v.f; }
+
+/* The place of a string attribute among n names; n: it is none of them. */
+int64_t simt_name_of(const char *name, const char *const *names, size_t n);
 
 /* The argument `T_NUMBER value` (loop.h): an int or float attribute as the dtype has it. Floats saturate in integers, NaN gives
  * 0; integers wrap. */

@@ -3,8 +3,13 @@
 #include "backends/simt/pad.h"
 #include "backends/simt/texts.h"
 
+_Static_assert(PAD_DIMS == DL_MAX_DIMS, "pad.h");
+
+/* The op's rule has seen to it that it is one of them. */
 static int64_t mode_of(const char *name) {
-    return name[0] == 'c' ? name[1] == 'o' ? PAD_CONSTANT : PAD_CIRCULAR : name[2] == 'f' ? PAD_REFLECT : PAD_REPLICATE;
+    static const char *const modes[] = {
+        [PAD_CONSTANT] = "constant", [PAD_REFLECT] = "reflect", [PAD_REPLICATE] = "replicate", [PAD_CIRCULAR] = "circular"};
+    return simt_name_of(name, modes, sizeof modes / sizeof *modes);
 }
 
 static pad_shape shape_of(const dl_tensor *plain, const dl_tensor *padded, const dl_attr *pads, const char *mode) {

@@ -1,9 +1,10 @@
 /* pool.c - pooling over the last 1 to 3 dimensions, its gradients, and elements at places of planes. */
+#include "backends/simt/box.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/pool.h"
 #include "backends/simt/texts.h"
 
-enum { SPATIAL = 3 };
+_Static_assert(POOL_LEAD == DL_MAX_DIMS - 1, "pool.h");
 
 typedef struct pool_state {
     pool_shape shape;
@@ -13,14 +14,9 @@ typedef struct pool_state {
 /* ---- shapes ---------------------------------------------------------------------------------------------------------------
  */
 
-static void spatial_strides(const dl_tensor *t, int32_t spatial, int64_t *strides) {
-    for (int32_t d = 0; d < SPATIAL; d++) strides[d] = d < SPATIAL - spatial ? 0 : t->strides[t->ndim - SPATIAL + d];
-}
-
 /* x: the side before pooling; y: after it; index and draws may be NULL. Windows are left to be set. */
 static void set_shape(pool_shape *s, int32_t spatial, const dl_tensor *x, const dl_tensor *y, const dl_tensor *index,
                       const dl_tensor *draws) {
-    const int32_t missing = SPATIAL - spatial;
     *s = (pool_shape){.planes = 1, .lead = x->ndim - spatial, .spatial = spatial};
     for (int32_t d = 0; d < s->lead; d++) {
         s->planes *= s->size[d] = x->shape[d];
@@ -28,50 +24,39 @@ static void set_shape(pool_shape *s, int32_t spatial, const dl_tensor *x, const 
         s->i_lead[d] = index ? index->strides[d] : 0;
         s->u_lead[d] = draws ? draws->strides[d] : 0;
     }
-    for (int32_t d = 0; d < SPATIAL; d++) {
-        s->in[d] = d < missing ? 1 : x->shape[x->ndim - SPATIAL + d];
-        s->out[d] = d < missing ? 1 : y->shape[y->ndim - SPATIAL + d];
-        s->window[d] = s->stride[d] = s->dilation[d] = 1;
-    }
-    spatial_strides(x, spatial, s->x_s);
-    spatial_strides(y, spatial, s->y_s);
-    if (index) spatial_strides(index, spatial, s->i_s);
+    for (int32_t d = 0; d < SPATIAL; d++) s->window[d] = s->stride[d] = s->dilation[d] = 1;
+    box_of(x, (int32_t)s->lead, s->in, s->x_s);
+    box_of(y, (int32_t)s->lead, s->out, s->y_s);
+    if (index) box_of(index, (int32_t)s->lead, NULL, s->i_s);
     if (draws) s->u_s = draws->strides[s->lead];
-}
-
-static int64_t value(const dl_attr *a, int32_t d, int64_t otherwise) {
-    return a->kind == DL_ATTR_INTS && a->n > 0 ? a->v.iv[a->n == 1 ? 0 : d] : otherwise;
 }
 
 /* attr: kernel, stride, padding, and, unless NULL, dilation. */
 static void set_windows(pool_shape *s, const dl_attr *attr, const dl_attr *dilation) {
     const int32_t missing = SPATIAL - (int32_t)s->spatial;
     for (int32_t d = missing; d < SPATIAL; d++) {
-        s->window[d] = value(&attr[0], d - missing, 1);
-        s->stride[d] = value(&attr[1], d - missing, s->window[d]);
-        s->padding[d] = value(&attr[2], d - missing, 0);
-        if (dilation) s->dilation[d] = value(dilation, d - missing, 1);
+        s->window[d] = box_value(&attr[0], d - missing, 1);
+        s->stride[d] = box_value(&attr[1], d - missing, s->window[d]);
+        s->padding[d] = box_value(&attr[2], d - missing, 0);
+        if (dilation) s->dilation[d] = box_value(dilation, d - missing, 1);
     }
 }
 
 /* ---- plans ----------------------------------------------------------------------------------------------------------------
  */
 
-static void destroy(void *state) { simt_of.host->mem(state, 0); }
+static dl_status find(const dl_frame *f, const pool_shape *s, const char *entry, dl_dtype type, dl_dtype second,
+                      pool_state *p) {
+    *p = (pool_state){.shape = *s};
+    if (!box_fits(s->in) || !box_fits(s->out)) return DL_UNSUPPORTED;
+    return simt_function(f, text_pool_cl, entry, (dl_dtype[]){type, second}, 2, &p->function);
+}
 
 static dl_status make_plan(const dl_frame *f, const pool_shape *s, const char *entry, dl_dtype type, dl_dtype second,
                            dl_plan *plan) {
-    pool_state *p = simt_of.host->mem(NULL, sizeof *p);
-    if (!p) return simt_of.host->fail(DL_NOMEM, "out of memory for a plan");
-    *p = (pool_state){.shape = *s};
-    const dl_status status = simt_function(f, text_pool_cl, entry, (dl_dtype[]){type, second}, 2, &p->function);
-    if (status != DL_OK) {
-        destroy(p);
-        return status;
-    }
-    plan->state = p;
-    plan->destroy = destroy;
-    return DL_OK;
+    pool_state p;
+    const dl_status status = find(f, s, entry, type, second, &p);
+    return status == DL_OK ? simt_keep_state(plan, &p, sizeof p) : status;
 }
 
 /* ---- maximum --------------------------------------------------------------------------------------------------------------
@@ -98,7 +83,7 @@ static dl_status prepare_fractional_max(const dl_frame *f, dl_plan *plan) {
     pool_shape s;
     set_shape(&s, f->attr[0].n, x, f->out[0], f->out[1], draws);
     for (int32_t d = SPATIAL - (int32_t)s.spatial; d < SPATIAL; d++)
-        s.window[d] = value(&f->attr[0], d - (SPATIAL - (int32_t)s.spatial), 1);
+        s.window[d] = box_value(&f->attr[0], d - (SPATIAL - (int32_t)s.spatial), 1);
     s.kind = POOL_FRACTIONAL;
     return make_plan(f, &s, "max_pool", x->type, draws->type, plan);
 }
@@ -177,20 +162,15 @@ static void lay_plain(pool_shape *s) {
 static dl_status prepare_places(const dl_frame *f, const char *entry, dl_dtype sums, dl_plan *plan) {
     const dl_dtype type = f->out[0]->type;
     pool_shape s;
+    pool_state p;
     set_shape(&s, f->attr[0].n, f->out[0], f->in[0], f->in[1], NULL);
-    dl_status status = make_plan(f, &s, entry, type, sums, plan);
-    if (status != DL_OK) return status;
-    pool_state *p = plan->state;
-    status = simt_function(f, text_pool_cl, "clear_planes", (dl_dtype[]){sums, sums}, 2, &p->clear);
+    dl_status status = find(f, &s, entry, type, sums, &p);
+    if (status == DL_OK) status = simt_function(f, text_pool_cl, "clear_planes", (dl_dtype[]){sums, sums}, 2, &p.clear);
     if (status == DL_OK && sums != type) {
         plan->scratch_bytes = (uint64_t)(simt_count(f->out[0]) * simt_type_bytes(sums));
-        status = simt_function(f, text_pool_cl, "round_planes", (dl_dtype[]){sums, type}, 2, &p->round);
+        status = simt_function(f, text_pool_cl, "round_planes", (dl_dtype[]){sums, type}, 2, &p.round);
     }
-    if (status != DL_OK) {
-        destroy(p);
-        plan->state = NULL;
-    }
-    return status;
+    return status == DL_OK ? simt_keep_state(plan, &p, sizeof p) : status;
 }
 
 static dl_status prepare_add(const dl_frame *f, dl_plan *plan) {

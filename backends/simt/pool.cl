@@ -1,5 +1,6 @@
 /* pool.cl - pooling over the last dimensions, brought to three; the leading ones are planes. An item makes one element of the
  * result, but where elements are put at given places of a plane: there an item makes a whole plane, in order. */
+#include "backends/simt/box.h"
 #include "backends/simt/pool.h"
 
 /* Where a plane begins, by the strides of one operand. */
@@ -14,23 +15,6 @@ DEVICE i64 x_plane(const pool_shape *s, i64 plane) { PLANE_AT(x_lead); }
 DEVICE i64 y_plane(const pool_shape *s, i64 plane) { PLANE_AT(y_lead); }
 DEVICE i64 i_plane(const pool_shape *s, i64 plane) { PLANE_AT(i_lead); }
 DEVICE i64 u_plane(const pool_shape *s, i64 plane) { PLANE_AT(u_lead); }
-
-typedef struct place {
-    int d[3];
-} place;
-
-/* Number i of a box of these sizes, the last running fastest. */
-DEVICE place place_of(u32 i, i64 n1, i64 n2) {
-    place p;
-    const u32 rest = i / (u32)n2;
-    p.d[2] = (int)(i - rest * (u32)n2);
-    p.d[0] = (int)(rest / (u32)n1);
-    p.d[1] = (int)(rest - (u32)p.d[0] * (u32)n1);
-    return p;
-}
-#define PLACE_OF(i, sizes) place_of((u32)(i), (sizes)[1], (sizes)[2])
-#define VOLUME(sizes) ((sizes)[0] * (sizes)[1] * (sizes)[2])
-#define ELEMENT(p, strides) ((p).d[0] * (strides)[0] + (p).d[1] * (strides)[1] + (p).d[2] * (strides)[2])
 
 /* ---- windows -------------------------------------------------------------------------------------------------------------- */
 
@@ -91,14 +75,15 @@ KERNEL void max_pool(GLOBAL const T *x, i64 x_at, GLOBAL T *y, i64 y_at, GLOBAL 
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const i64 plane = i / each, from = x_at + x_plane(s, plane);
         const place o = PLACE_OF(i % each, s->out);
+        const i64 along[3] = {o.d0, o.d1, o.d2};
         span w[3];
         for (int d = 0; d < 3; d++) {
             if (s->kind == POOL_FRACTIONAL && d >= 3 - s->spatial)
                 w[d] = drawn_window(
-                    s, d, o.d[d],
+                    s, d, along[d],
                     (position)LOAD1(draws, draws_at + u_plane(s, plane) + (d - (3 - s->spatial)) * s->u_s));
             else
-                w[d] = window_of(s, d, o.d[d]);
+                w[d] = window_of(s, d, along[d]);
         }
         A best = (A)0;
         i64 where = -1;
@@ -131,7 +116,7 @@ KERNEL void avg_pool(GLOBAL const T *x, i64 x_at, GLOBAL T *y, i64 y_at, pool_sh
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const i64 plane = i / each, from = x_at + x_plane(s, plane);
         const place o = PLACE_OF(i % each, s->out);
-        const span w0 = window_of(s, 0, o.d[0]), w1 = window_of(s, 1, o.d[1]), w2 = window_of(s, 2, o.d[2]);
+        const span w0 = window_of(s, 0, o.d0), w1 = window_of(s, 1, o.d1), w2 = window_of(s, 2, o.d2);
         A sum = (A)0;
         for (i64 a = w0.begin; a < w0.end; a++)
             for (i64 b = w1.begin; b < w1.end; b++)
@@ -165,7 +150,7 @@ KERNEL void avg_pool_backward(GLOBAL const T *grad, i64 grad_at, GLOBAL T *x, i6
     for (i64 i = global_id(0); i < n; i += global_size(0)) {
         const i64 plane = i / each, from = grad_at + y_plane(s, plane);
         const place p = PLACE_OF(i % each, s->in);
-        const holders h0 = holders_of(s, 0, p.d[0]), h1 = holders_of(s, 1, p.d[1]), h2 = holders_of(s, 2, p.d[2]);
+        const holders h0 = holders_of(s, 0, p.d0), h1 = holders_of(s, 1, p.d1), h2 = holders_of(s, 2, p.d2);
         A sum = (A)0;
         for (i64 a = h0.first; a <= h0.last; a++)
             for (i64 b = h1.first; b <= h1.last; b++)

@@ -2,21 +2,18 @@
 #ifndef SIMT_POOL_H
 #define SIMT_POOL_H
 
-#ifdef KERNEL
-#define SIMT_I64 i64
-#else
+#ifndef KERNEL
 #include "backends/simt/simt.h"
-#define SIMT_I64 int64_t
 #endif
 
 #define POOL_LEAD 11 /* leading dimensions at most: DL_MAX_DIMS but for one */
 
 /* x is the side before pooling, y the one after it, whichever is read; i: indices; u: draws. */
 typedef struct pool_shape {
-    SIMT_I64 planes, lead, size[POOL_LEAD], x_lead[POOL_LEAD], y_lead[POOL_LEAD], i_lead[POOL_LEAD], u_lead[POOL_LEAD];
-    SIMT_I64 in[3], out[3], x_s[3], y_s[3], i_s[3], u_s;
-    SIMT_I64 kind, /* POOL_SLIDING ... */ window[3], stride[3], padding[3], dilation[3];
-    SIMT_I64 spatial, include_pad, divisor;
+    i64 planes, lead, size[POOL_LEAD], x_lead[POOL_LEAD], y_lead[POOL_LEAD], i_lead[POOL_LEAD], u_lead[POOL_LEAD];
+    i64 in[3], out[3], x_s[3], y_s[3], i_s[3], u_s;
+    i64 kind, /* POOL_SLIDING ... */ window[3], stride[3], padding[3], dilation[3];
+    i64 spatial, include_pad, divisor;
 } pool_shape;
 
 #define POOL_SLIDING 0

@@ -1,29 +1,26 @@
 /* resample.c - upsample and upsample_backward. */
+#include "backends/simt/box.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/resample.h"
 #include "backends/simt/texts.h"
 
-enum { SPATIAL = 3 };
-
+/* The op's rule has seen to it that it is one of them. */
 static int64_t mode_of(const char *name) {
-    if (name[0] == 'n') return name[7] ? RESAMPLE_NEAREST_EXACT : RESAMPLE_NEAREST;
-    return name[0] == 'l' ? RESAMPLE_LINEAR : RESAMPLE_CUBIC;
+    static const char *const modes[] = {[RESAMPLE_NEAREST] = "nearest",
+                                        [RESAMPLE_NEAREST_EXACT] = "nearest-exact",
+                                        [RESAMPLE_LINEAR] = "linear",
+                                        [RESAMPLE_CUBIC] = "cubic"};
+    return simt_name_of(name, modes, sizeof modes / sizeof *modes);
 }
 
 /* The frame's attributes are size, mode, align_corners and a scale for each dimension. */
 static resample_shape shape_of(const dl_frame *f, const dl_tensor *x, const dl_tensor *y) {
-    const int32_t missing = SPATIAL - (x->ndim - 2);
     resample_shape s = {.samples = x->shape[0], .channels = x->shape[1]};
     s.x_n = x->strides[0], s.x_c = x->strides[1], s.y_n = y->strides[0], s.y_c = y->strides[1];
     s.mode = mode_of(f->attr[1].v.s);
     s.align_corners = f->attr[2].v.i != 0;
-    for (int32_t d = 0; d < SPATIAL; d++) {
-        const int32_t own = 2 + d - missing;
-        s.from[d] = d < missing ? 1 : x->shape[own];
-        s.to[d] = d < missing ? 1 : y->shape[own];
-        s.x_s[d] = d < missing ? 0 : x->strides[own];
-        s.y_s[d] = d < missing ? 0 : y->strides[own];
-    }
+    box_of(x, 2, s.from, s.x_s);
+    box_of(y, 2, s.to, s.y_s);
     return s;
 }
 

@@ -1,13 +1,16 @@
 /* simt.h - the host side that all kernels of backends/simt/ share.
  *
  * Kernels are texts in the dialect of dlrun/simt.h (OpenCL C and CUDA C), compiled at run time by the Tier A backend that this
- * folder is linked into. A family is <family>.cl, embedded by the build as the string simt_<family>_cl, and <family>.c with its
- * prepare and run functions. prepare gets compiled functions from simt_function; run only enqueues.
+ * folder is linked into. A family is <family>.c with its prepare and run functions, and one text or more (texts.h). prepare
+ * gets compiled functions from simt_function; run only enqueues.
  *
  * Nothing here is exported: every backend's .so has its own copy of the state, so two of them live in one process. */
 #ifndef SIMT_H
 #define SIMT_H
 #include "dlrun/plugin.h"
+
+/* As the dialect calls it, for the structs of headers that both sides include. */
+typedef int64_t i64;
 
 typedef struct simt {
     const dl_host *host;
@@ -17,8 +20,8 @@ extern simt simt_of; /* set by simt_register */
 
 /* ---- for the backend -------------------------------------------------------------------------------------------------- */
 
-/* Adds the kernels of every family in families.def to `backend`, from dl_plugin_init, after add_backend. `backend` must have
- * compile and launch and live as long as the process. */
+/* Adds the kernels of every family in families.def to `backend`, from dl_plugin_init, after add_backend. `backend` lives as
+ * long as the process. DL_INVALID where it lacks one of name, copy, compile, launch and fault; function_free may be absent. */
 dl_status simt_register(const dl_host *host, const dl_backend *backend);
 /* Frees what was compiled for a device: the backend calls it in `close`. */
 void simt_close(dl_device *device);
@@ -45,13 +48,17 @@ dl_status simt_add_kernels(const dl_kernel *rows, size_t n);
 dl_status simt_function(const dl_frame *f, const char *source, const char *entry, const dl_dtype *types, int32_t n_types,
                         void **function);
 
+/* Ends a prepare: a copy of a kernel's state becomes the plan's, which frees it by simt_free_state. DL_NOMEM. */
+dl_status simt_keep_state(dl_plan *plan, const void *state, size_t bytes);
+void simt_free_state(void *state);
+
 /* ---- for run: arguments and launch -------------------------------------------------------------------------------------- */
 
 enum { SIMT_MAX_ARGS = 64, SIMT_GROUP = 256 };
 
 /* A kernel's arguments in order. Starts as {0}; must not be moved once filled (it points into itself). */
 typedef struct simt_args {
-    uint32_t n;
+    uint32_t n; /* beyond SIMT_MAX_ARGS: so many that simt_launch refuses */
     uint32_t bytes[SIMT_MAX_ARGS];
     void *at[SIMT_MAX_ARGS]; /* where each value is: in `value` but for structs */
     union {
@@ -77,8 +84,12 @@ void simt_scalar(simt_args *a, dl_dtype type, double v);
 /* A struct of i64 (or i32) fields alone, declared alike in the kernel's text. It is read by simt_launch. */
 void simt_struct(simt_args *a, const void *p, uint32_t bytes);
 
-/* Enqueues on the frame's stream: grid counts work groups, block work items of a group. An empty grid does nothing. */
+/* Enqueues on the frame's stream: grid counts work groups, block work items of a group. An empty grid does nothing. DL_INTERNAL
+ * where there are more arguments than SIMT_MAX_ARGS. */
 dl_status simt_launch(const dl_frame *f, void *function, const uint32_t grid[3], const uint32_t block[3], const simt_args *a);
+/* Enqueues at least so many groups of `block` items, in two dimensions where one does not hold them: kernels know a group by
+ * GROUP_NUMBER (loop.h), and leave out numbers that are too high. There are none too many for what memory holds: 2^39. */
+dl_status simt_launch_groups(const dl_frame *f, void *function, int64_t groups, uint32_t block, const simt_args *a);
 /* Enqueues groups of SIMT_GROUP items for n items in one dimension. The kernel loops, since there may be fewer items than n:
  *     for (i64 i = global_id(0); i < n; i += global_size(0)) */
 dl_status simt_launch_items(const dl_frame *f, void *function, int64_t n, const simt_args *a);

@@ -1,16 +1,19 @@
 /* sort.c - sort, topk, kthvalue, median, mode: lines are sorted in scratch memory, then what an op wants is copied from x. */
 #include "backends/simt/loop.h"
+#include "backends/simt/sort.h"
 #include "backends/simt/numbers.h"
 #include "backends/simt/texts.h"
 
-enum { BLOCKS, MERGE, STORE };  /* kernels */
-enum { SORT_GROUP = 256 };      /* sort.cl's */
-enum { BY_RANK, MEDIAN, MODE }; /* sort.cl's */
+enum { BLOCKS, MERGE, STORE }; /* kernels */
 enum { ITEM = sizeof(uint64_t) + sizeof(uint32_t) };
 
-/* Scratch holds the keys and places of all elements twice, each array behind the other: keys, keys, places, places. */
-static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *store) {
+static int64_t length_of(const dl_tensor *x, int64_t dim) { return x->ndim ? x->shape[dim < 0 ? dim + x->ndim : dim] : 1; }
+
+/* Scratch holds the keys and places of all elements twice, each array behind the other: keys, keys, places, places. Places in a
+ * line have 32 bits. */
+static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *store, int64_t dim) {
     const dl_dtype type = f->in[0]->type;
+    if (length_of(f->in[0], dim) > UINT32_MAX || simt_count(f->in[0]) > INT64_MAX / (2 * ITEM)) return DL_UNSUPPORTED;
     const simt_wanted wanted[] = {
         [BLOCKS] = {"sort_blocks", 1, {type}}, [MERGE] = {"sort_merge", 1, {type}}, [STORE] = {store, 1, {type}}};
     const dl_status status = simt_plan(f, plan, text_sort_cl, wanted, 3);
@@ -18,8 +21,12 @@ static dl_status prepare(const dl_frame *f, dl_plan *plan, const char *store) {
     plan->scratch_bytes = 2 * ITEM * (uint64_t)simt_count(f->in[0]);
     return status;
 }
-static dl_status prepare_sort(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "sort_store"); }
-static dl_status prepare_choice(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "sort_choose"); }
+
+/* sort, median, mode have the dimension in place 0; topk, kthvalue in place 1, behind k. */
+static dl_status prepare_sort(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "sort_store", f->attr[0].v.i); }
+static dl_status prepare_topk(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "sort_store", f->attr[1].v.i); }
+static dl_status prepare_kthvalue(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "sort_choose", f->attr[1].v.i); }
+static dl_status prepare_choice(const dl_frame *f, dl_plan *plan) { return prepare(f, plan, "sort_choose", f->attr[0].v.i); }
 
 /* One of the two halves of scratch. */
 static void put_half(simt_args *a, const dl_frame *f, int64_t count, int half) {
@@ -31,18 +38,14 @@ static dl_status sort_blocks(const dl_frame *f, const dl_plan *plan, const simt_
     int32_t width = 1;
     while (width < SORT_GROUP && width < l->length) width *= 2;
     const int64_t blocks = (l->length + width - 1) / width, units = l->across.count * blocks, each = SORT_GROUP / width;
-    const int64_t groups = units / each + (units % each != 0);
     simt_args a = {0};
-    if (groups > UINT32_MAX / SORT_GROUP || l->length > UINT32_MAX)
-        return simt_of.host->fail(DL_UNSUPPORTED, "expected fewer than 2^32 elements to sort, got %lld", (long long)count);
     simt_buffer(&a, f->in[0]);
     put_half(&a, f, count, 0);
     simt_struct(&a, l, sizeof *l);
     simt_i64(&a, blocks);
     simt_i32(&a, width);
     simt_i32(&a, descending);
-    return simt_launch(f, simt_planned(plan, BLOCKS), (const uint32_t[]){(uint32_t)groups, 1, 1},
-                       (const uint32_t[]){SORT_GROUP, 1, 1}, &a);
+    return simt_launch_groups(f, simt_planned(plan, BLOCKS), units / each + (units % each != 0), SORT_GROUP, &a);
 }
 
 /* Sorts all lines; *half says where in scratch they are then. */
@@ -105,25 +108,25 @@ static dl_status choose(const dl_frame *f, const dl_plan *plan, int64_t dim, int
     return simt_launch_items(f, simt_planned(plan, STORE), l.across.count, &a);
 }
 
-/* sort, median, mode have the dimension in place 0; topk, kthvalue in place 1, behind k. */
 static dl_status run_sort(const dl_frame *f, const dl_plan *plan) {
-    const dl_tensor *x = f->in[0];
     const int64_t dim = f->attr[0].v.i;
-    return store(f, plan, dim, f->attr[1].v.i != 0, x->ndim ? x->shape[dim < 0 ? dim + x->ndim : dim] : 1);
+    return store(f, plan, dim, f->attr[1].v.i != 0, length_of(f->in[0], dim));
 }
 static dl_status run_topk(const dl_frame *f, const dl_plan *plan) {
     return store(f, plan, f->attr[1].v.i, f->attr[2].v.i != 0, f->attr[0].v.i);
 }
 static dl_status run_kthvalue(const dl_frame *f, const dl_plan *plan) {
-    return choose(f, plan, f->attr[1].v.i, BY_RANK, f->attr[0].v.i - 1);
+    return choose(f, plan, f->attr[1].v.i, SORT_BY_RANK, f->attr[0].v.i - 1);
 }
-static dl_status run_median(const dl_frame *f, const dl_plan *plan) { return choose(f, plan, f->attr[0].v.i, MEDIAN, 0); }
-static dl_status run_mode(const dl_frame *f, const dl_plan *plan) { return choose(f, plan, f->attr[0].v.i, MODE, 0); }
+static dl_status run_median(const dl_frame *f, const dl_plan *plan) { return choose(f, plan, f->attr[0].v.i, SORT_MEDIAN, 0); }
+static dl_status run_mode(const dl_frame *f, const dl_plan *plan) { return choose(f, plan, f->attr[0].v.i, SORT_MODE, 0); }
 
 dl_status simt_register_sort(void) {
     static const dl_kernel kernels[] = {
-        SIMT_KERNEL("sort", prepare_sort, run_sort),           SIMT_KERNEL("topk", prepare_sort, run_topk),
-        SIMT_KERNEL("kthvalue", prepare_choice, run_kthvalue), SIMT_KERNEL("median", prepare_choice, run_median),
+        SIMT_KERNEL("sort", prepare_sort, run_sort),
+        SIMT_KERNEL("topk", prepare_topk, run_topk),
+        SIMT_KERNEL("kthvalue", prepare_kthvalue, run_kthvalue),
+        SIMT_KERNEL("median", prepare_choice, run_median),
         SIMT_KERNEL("mode", prepare_choice, run_mode),
     };
     return simt_add_kernels(kernels, sizeof kernels / sizeof *kernels);

@@ -4,8 +4,8 @@
  * both an element finds where it goes by its rank in the other run: the elements there that are less than it, and, from the
  * left run's, those equal to it. */
 #include "backends/simt/loop.h"
+#include "backends/simt/sort.h"
 
-#define SORT_GROUP 256 /* items of a work group, and elements of a block */
 #define LAST_KEY (~(u64)0)
 
 /* All NaN are one key, above every number; -0 is 0. */
@@ -46,7 +46,7 @@ KERNEL void sort_blocks(GLOBAL T *x, i64 x_at, GLOBAL u64 *keys, i64 keys_at, GL
     LOCAL u64 key_room[2 * SORT_GROUP];
     LOCAL u32 place_room[2 * SORT_GROUP];
     const i32 me = local_id(0);
-    const i64 unit = group_id(0) * (SORT_GROUP / width) + me / width, line = unit / blocks;
+    const i64 unit = GROUP_NUMBER * (SORT_GROUP / width) + me / width, line = unit / blocks;
     const i64 i = unit % blocks * width + me % width; /* in the line */
     const i32 valid = line < l.across.count && i < l.length;
     i64 at[1];
@@ -114,10 +114,6 @@ KERNEL void sort_store(GLOBAL T *x, i64 x_at, GLOBAL T *values, i64 values_at, G
     }
 }
 
-#define BY_RANK 0
-#define MEDIAN 1
-#define MODE 2
-
 /* Lines: x, values, places. One element of each line: number `rank`; the median; or the most frequent. */
 KERNEL void sort_choose(GLOBAL T *x, i64 x_at, GLOBAL T *values, i64 values_at, GLOBAL i64 *places, i64 places_at,
                         GLOBAL u64 *keys, i64 keys_at, GLOBAL u32 *sorted, i64 sorted_at, simt_lines l, i32 which, i64 rank) {
@@ -125,11 +121,11 @@ KERNEL void sort_choose(GLOBAL T *x, i64 x_at, GLOBAL T *values, i64 values_at, 
         const i64 from = keys_at + line * l.length;
         i64 at[3], chosen = rank;
         loop_at(&l.across, line, 3, at);
-        if (which == MEDIAN) {
+        if (which == SORT_MEDIAN) {
             const u64 last = LAST_KEY;
             chosen = (l.length - 1) / 2;
             if (T_FLOATING && keys[from + l.length - 1] == last) RANK(keys, from, l.length, last, 0, chosen);
-        } else if (which == MODE) {
+        } else if (which == SORT_MODE) {
             i64 most = 0, first = 0;
             for (i64 i = 0; i < l.length; i++) {
                 if (i + 1 < l.length && keys[from + i + 1] == keys[from + i]) continue;

@@ -35,13 +35,9 @@ static void set_shape(conv_shape *s, const dl_tensor *x, const dl_tensor *weight
 
 /* Kernels count places in a sample, those of a padded dimension, and a weight's, with 32 bits. */
 static int fits(const conv_shape *s) {
-    int64_t all;
     if (!box_fits(s->in) || !box_fits(s->out) || !box_fits(s->window)) return 0;
     for (int32_t d = 0; d < SPATIAL; d++)
         if (s->padding[d] > (INT32_MAX - s->in[d]) / 2 || s->stride[d] > INT32_MAX) return 0;
-    if (__builtin_mul_overflow(s->samples, box_volume(s->in), &all) ||
-        __builtin_mul_overflow(s->samples, box_volume(s->out), &all))
-        return 0;
     const int64_t most = s->channels > s->filters ? s->channels : s->filters;
     return most == 0 || box_volume(s->window) <= INT32_MAX / most;
 }

@@ -214,6 +214,20 @@ static void too_long_to_sort(void **state) {
     dl_tensor_clear(&x);
 }
 
+/* A pair of numbers for each sample lies in scratch memory. */
+static void many_samples(void **state) {
+    (void)state;
+    static const int64_t fits[] = {1 << 30, 1}, many[] = {(int64_t)1 << 41, 1};
+    dl_tensor scores, target, loss[2];
+    for (int k = 0; k < 2; k++) {
+        expanded(&scores, DL_F32, 2, k ? many : fits);
+        expanded(&target, DL_I64, 1, k ? many : fits);
+        (void)call("nll_loss", IN(&scores, &target, NULL), loss, 2, NONE);
+        assert_int_equal(find_launch("loss_samples", NULL, NULL) == NULL, k);
+        et_clear(&scores, &target, &loss[0], &loss[1]);
+    }
+}
+
 /* Kernels count the places of a plane with 32 bits: above that an op is composed. The ops' rules limit one side of them. */
 static void large_planes(void **state) {
     (void)state;
@@ -276,9 +290,13 @@ static int start(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(too_many_arguments),   cmocka_unit_test(many_lines),
-        cmocka_unit_test(too_long_to_sort),     cmocka_unit_test(large_planes),
-        cmocka_unit_test(what_a_backend_needs), cmocka_unit_test(compiling_holds_up_nobody),
+        cmocka_unit_test(too_many_arguments),
+        cmocka_unit_test(many_lines),
+        cmocka_unit_test(too_long_to_sort),
+        cmocka_unit_test(large_planes),
+        cmocka_unit_test(many_samples),
+        cmocka_unit_test(what_a_backend_needs),
+        cmocka_unit_test(compiling_holds_up_nobody),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -5,12 +5,11 @@
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local call = require 'dlrun.conformance.call'
+local constants = require 'dlrun.conformance.constants'
 local reference = require 'dlrun.conformance.reference'
 local tensors = require 'dlrun.conformance.tensors'
 local types = require 'torch.types'
 local C = base.C
-
-local RANDOM, SEED = 2, 11 -- DL_OP_RANDOM; call.lua's seed
 
 -- ---- expressions ---------------------------------------------------------------------------------------------------------
 
@@ -44,8 +43,8 @@ local function evaluate(op, type, inputs, attributes)
     local shape = broadcastShape(inputs)
     local values, into = ffi.new('double[?]', #inputs), ffi.new 'double[1]'
     local result = {shape = shape, values = {}}
-    if bit.band(op.flags, RANDOM) ~= 0 and type.name == 'int64' then
-        attributes = tensors.attributes(SEED .. ' 0', type.dtype)
+    if bit.band(op.flags, constants.flag.RANDOM) ~= 0 and type.name == 'int64' then
+        attributes = tensors.attributes(constants.seed .. ' 0', type.dtype)
     end
     for k = 1, tensors.count(shape) do
         for j, x in ipairs(inputs) do values[j - 1] = x.values[placeIn(x, shape, k - 1)] end
@@ -84,7 +83,8 @@ local function onCpu(op, row, specs, type, inputs, wide, composed)
     local status, results = call(op, ins, attributes, tensors.cpu)
     if composed then C.dl_set_primitives_only(old) end
     if status == C.DL_UNSUPPORTED then return {unknown = results} end
-    if status ~= 0 then return {refused = results} end
+    if status == C.DL_INVALID then return {refused = results} end
+    if status ~= 0 then error('the reference of ' .. op.name .. ' failed: ' .. results, 0) end
     local expected = {}
     for k, y in ipairs(results) do expected[k] = plain(y) end
     if row.writes then

@@ -54,7 +54,7 @@ function M.allocation(op, row, type, device)
         C.dl_fail_allocation(0)
         if status == 0 then
             for k, y in ipairs(results) do
-                local why = compare.result(y, expected[k])
+                local why = compare.result(y, expected[k], 0)
                 if why then return ('after %d failed allocations, output %d: %s'):format(n - 1, k - 1, why) end
             end
             clear(results)

@@ -1,4 +1,5 @@
-/* crooked.c - plugins/plain under another name, with a fault in each of three kernels: what the conformance kit must find. */
+/* crooked.c - plugins/plain under another name, with a fault in each of three kernels and a compiler whose kernels do nothing:
+ * what the conformance kit must find. */
 #include "dlrun/plugin.h"
 
 #undef DL_PLUGIN_IDENTITY_FLAGS
@@ -37,9 +38,23 @@ static dl_status add_silently(const dl_frame *f, const dl_plan *plan) {
     return status == DL_INVALID ? DL_OK : status;
 }
 
+static dl_status compile(dl_device *device, const char *source, const char *entry, void **function) {
+    (void)device, (void)source, (void)entry;
+    return *function = NULL, DL_OK;
+}
+
+static dl_status launch(dl_device *device, dl_stream *stream, void *function, const uint32_t grid[3], const uint32_t block[3],
+                        uint32_t local_bytes, void *const *args, const uint32_t *arg_bytes, uint32_t n_args) {
+    (void)device, (void)stream, (void)function, (void)grid, (void)block;
+    (void)local_bytes, (void)args, (void)arg_bytes, (void)n_args;
+    return DL_OK;
+}
+
 static dl_status add_backend(const dl_backend *b) {
     dl_backend own = *b;
     own.name = "crooked";
+    own.compile = compile;
+    own.launch = launch;
     return engine->add_backend(&own);
 }
 

@@ -115,6 +115,12 @@ describe('the conformance kit', function()
         assert.is_nil(out:find('contiguous:', 1, true))
     end)
 
+    it('finds a compiler whose kernels do not run', function()
+        local status, out = crooked 'device'
+        assert.equal(1, status)
+        assert.matches("open and close 100 times: backend 'crooked': a kernel that adds 1 to some bytes gave others", out)
+    end)
+
     it('does not count a layout that the inputs have not', function()
         local function passed(shape)
             local out

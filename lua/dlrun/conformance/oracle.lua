@@ -13,13 +13,16 @@ local C = base.C
 
 -- ---- expressions ---------------------------------------------------------------------------------------------------------
 
+-- nil if the shapes do not fit.
 local function broadcastShape(inputs)
     local n, shape = 0, {}
     for _, x in ipairs(inputs) do n = math.max(n, #x.shape) end
     for d = 1, n do shape[d] = 1 end
     for _, x in ipairs(inputs) do
         for d, size in ipairs(x.shape) do
-            if size ~= 1 then shape[n - #x.shape + d] = size end
+            local at = n - #x.shape + d
+            if size ~= 1 and shape[at] ~= 1 and shape[at] ~= size then return nil end
+            if size ~= 1 then shape[at] = size end
         end
     end
     return shape
@@ -42,6 +45,7 @@ end
 local function evaluate(op, type, inputs, attributes)
     local shape = broadcastShape(inputs)
     local values, into = ffi.new('double[?]', #inputs), ffi.new 'double[1]'
+    if not shape then return {refused = 'the shapes do not broadcast'} end
     local result = {shape = shape, values = {}}
     if bit.band(op.flags, constants.flag.RANDOM) ~= 0 and type.name == 'int64' then
         attributes = tensors.attributes(constants.seed .. ' 0', type.dtype)

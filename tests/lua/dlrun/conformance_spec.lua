@@ -158,11 +158,11 @@ describe('the conformance kit', function()
     end)
 
     it('refuses case files that check nothing', function()
-        local function with(text)
+        local function with(text, op)
             local status, out, err
             support.inFolder(function(folder)
                 support.write(folder .. '/cases.def', text)
-                status, out, err = dlrun {'--cases=' .. folder .. '/cases.def', '--conformance=cpu/softmax'}
+                status, out, err = dlrun {'--cases=' .. folder .. '/cases.def', '--conformance=cpu/' .. (op or 'softmax')}
             end)
             return status, out .. err
         end
@@ -175,6 +175,12 @@ describe('the conformance kit', function()
         status, text = with 'DL_CASE("softmax", "2,3", "7", 0)\n'
         assert.equal(1, status)
         assert.matches('softmax%(2,3 | 7%) float32, contiguous: refused in every dtype: softmax: dimension 7 is out', text)
+        status, text = with('DL_CASE("gather", "3 x:2", "0", 0)\n', 'gather')
+        assert.equal(1, status)
+        assert.matches('index input "x:2" has no range', text)
+        status, text = with('DL_CASE("mul", "2,3 2", "", 0)\n', 'mul')
+        assert.equal(1, status)
+        assert.matches('mul%(2,3 2 | %) float32, contiguous: refused in every dtype: ', text)
     end)
 
     it('says that an op has no case', function()

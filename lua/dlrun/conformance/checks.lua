@@ -74,6 +74,7 @@ local function verdict(case, expected, device, inputs, outs, spread)
     if status ~= 0 and status ~= C.DL_INVALID and status ~= C.DL_UNSUPPORTED then
         return 'wrong', ('it ends with "%s": %s'):format(ffi.string(C.dl_status_text(status)), results)
     end
+    if expected.failed then return 'wrong', 'the reference fails: ' .. expected.failed end
     if expected.refused then
         if status == 0 then return 'wrong', 'it gives a result where the reference refuses: ' .. expected.refused end
         return 'refused', results

@@ -11,7 +11,7 @@ local UNIT = {float64 = 2 ^ -53, float32 = 2 ^ -24, float16 = 2 ^ -11, bfloat16 
 
 -- In halves 4 units: compositions round every intermediate. In float32 168, since devices' functions are off by up to 16 and
 -- sums are taken in any order.
-M.TOLERANCE = {float64 = 1e-9, float32 = 1e-5, float16 = 4 * UNIT.float16, bfloat16 = 4 * UNIT.bfloat16}
+M.TOLERANCE = {float64 = 1e-12, float32 = 1e-5, float16 = 4 * UNIT.float16, bfloat16 = 4 * UNIT.bfloat16}
 
 local GREATEST = {float16 = 65504}
 

@@ -88,13 +88,13 @@ function M.values(spec, type, seed)
 end
 
 -- Values at the ends of each integer dtype and between them; of int64 those that a double holds, since references are in
--- doubles.
+-- doubles. No 0, by which a division may refuse the whole call.
 local EXTREMES = {
-    uint8 = {255, 0, 128, 1, 127, 200, 64},
-    int8 = {-128, 127, 0, -1, 100, 1, -65},
-    int16 = {-32768, 32767, 0, -1, 256, 1, -257},
-    int32 = {-2147483648, 2147483647, 0, -1, 65537, 1, -16777217},
-    int64 = {-9007199254740991, 9007199254740991, 0, -1, 1099511627777, 1, -4294967296},
+    uint8 = {255, 3, 128, 1, 127, 200, 64},
+    int8 = {-128, 127, 3, -1, 100, 1, -65},
+    int16 = {-32768, 32767, 3, -1, 256, 1, -257},
+    int32 = {-2147483648, 2147483647, 3, -1, 65537, 1, -16777217},
+    int64 = {-9007199254740991, 9007199254740991, 3, -1, 1099511627777, 1, -4294967296},
 }
 
 -- Values for input number k as M.values gives them, of the whole range of an integer type; nil where the case fixes a type or

@@ -115,6 +115,13 @@ describe('the conformance kit', function()
         assert.is_nil(out:find('contiguous:', 1, true))
     end)
 
+    it('finds a product that is right when it is short', function()
+        local status, out = crooked 'gemm'
+        assert.equal(1, status)
+        assert.matches('gemm%(1,2,520 1,520,3 | %) float32, contiguous: output 0: element 0 is', out)
+        assert.is_nil(out:find('gemm(2,3,4', 1, true))
+    end)
+
     it('finds a compiler whose kernels do not run', function()
         local status, out = crooked 'device'
         assert.equal(1, status)

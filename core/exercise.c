@@ -1,10 +1,13 @@
-/* exercise.c - drives a backend's memory, streams and events directly, for the conformance kit. */
+/* exercise.c - drives a backend's memory, streams, events and compiler directly, for the conformance kit. */
 #include "core/device.h"
 #include "core/mem.h"
 #include "core/status.h"
+#include <stdio.h>
 #include <string.h>
 
-enum { BYTES = 4096, SHIFT = 192, PART = 1000 }; /* PART bytes at SHIFT lie inside, and at no round place */
+enum { BYTES = 4096, SHIFT = 192, PART = 1000, GROUP = 64 }; /* PART bytes at SHIFT lie inside, and at no round place */
+
+extern const char text_simt_h[];
 
 void dl_fail_allocation(int64_t n) { dl_mem_fail_after((long)n, 0); }
 
@@ -37,6 +40,41 @@ static dl_status exercise_events(const dl_backend *b, dl_device *d, dl_stream *s
     return status;
 }
 
+/* A kernel of Tier A. One function of its program is given back, the other is left for close. */
+static dl_status make_kernel(const dl_backend *b, dl_device *d, void **function) {
+    static const char kernel[] = "KERNEL void add_one(GLOBAL u8 *x, i64 x_at, i64 n) {\n"
+                                 "    const i64 i = global_id(0);\n"
+                                 "    if (i < n) x[x_at + i] += 1;\n"
+                                 "}\n";
+    const size_t bytes = strlen(text_simt_h) + sizeof kernel;
+    char *source = dl_mem(NULL, bytes);
+    void *other = NULL;
+    if (!source) return dl_failf(DL_NOMEM, "out of memory for the source of a kernel");
+    snprintf(source, bytes, "%s%s", text_simt_h, kernel);
+    dl_status status = b->compile(d, source, "add_one", function);
+    if (status == DL_OK && b->function_free) status = b->compile(d, source, "add_one", &other);
+    if (other) b->function_free(d, other);
+    dl_mem(source, 0);
+    return status;
+}
+
+/* Adds 1 to PART bytes at SHIFT. */
+static dl_status exercise_compiler(const dl_backend *b, dl_device *d, dl_stream *s, void *memory) {
+    unsigned char before[BYTES], after[BYTES];
+    void *function = NULL;
+    int64_t at = SHIFT, n = PART;
+    void *const args[] = {&memory, &at, &n};
+    const uint32_t sizes[] = {sizeof memory, sizeof at, sizeof n}, grid[] = {(PART + GROUP - 1) / GROUP, 1, 1},
+                   block[] = {GROUP, 1, 1};
+    if (!b->compile || !b->launch) return DL_OK;
+    DL_TRY(make_kernel(b, d, &function));
+    DL_TRY(b->copy(d, s, before, 0, 1, memory, 0, 0, BYTES));
+    DL_TRY(b->launch(d, s, function, grid, block, 0, args, sizes, 3));
+    DL_TRY(b->copy(d, s, after, 0, 1, memory, 0, 0, BYTES));
+    for (int k = SHIFT; k < SHIFT + PART; k++) before[k]++;
+    return memcmp(before, after, BYTES) == 0 ? DL_OK : wrong(b, "a kernel that adds 1 to some bytes gave others");
+}
+
 static dl_status exercise_stream(const dl_backend *b, dl_device *d, dl_stream *s) {
     void *first = NULL, *second = NULL;
     DL_TRY(b->alloc(d, s, BYTES, &first));
@@ -44,6 +82,7 @@ static dl_status exercise_stream(const dl_backend *b, dl_device *d, dl_stream *s
     if (status == DL_OK) {
         status = exercise_copies(b, d, s, first, second);
         if (status == DL_OK) status = exercise_events(b, d, s);
+        if (status == DL_OK) status = exercise_compiler(b, d, s, first);
         b->free(d, s, second, BYTES);
     }
     b->free(d, s, first, BYTES);

@@ -54,9 +54,15 @@ dl_status infer_scatter(dl_frame *f) {
     return out_like(f, 0, x);
 }
 
+/* What a gradient that adds up any number of elements at one place is taken in: halves would stop growing at 2^8 or 2^11 times
+ * what is added. */
+static dl_dtype sum_type(dl_dtype type) { return type == DL_F16 || type == DL_BF16 ? DL_F32 : type; }
+
 dl_status grad_gather(dl_graph *g, const dl_frame *f) {
-    dl_value in[] = {e_zeros_like(g, f->in[0]), dl_graph_in(g, 1), dl_graph_grad(g, 0)};
-    dl_graph_returns(g, 0, with_dim(g, f, "scatter_add", in, 3));
+    const dl_tensor *x = f->in[0];
+    const dl_dtype type = sum_type(x->type);
+    dl_value in[] = {e_zeros(g, type, x->ndim, x->shape), dl_graph_in(g, 1), e_cast(g, dl_graph_grad(g, 0), type)};
+    dl_graph_returns(g, 0, e_cast(g, with_dim(g, f, "scatter_add", in, 3), x->type));
     return dl_graph_status(g);
 }
 
@@ -144,9 +150,9 @@ dl_status infer_index_fill(dl_frame *f) {
 dl_status grad_index_select(dl_graph *g, const dl_frame *f) {
     const dl_tensor *x = f->in[0];
     const int32_t dim = dim_of(f);
-    dl_graph_returns(g, 0,
-                     emit2(g, "index_select_backward", dl_graph_grad(g, 0), dl_graph_in(g, 1),
-                           ATTRS(DL_INT(dim), DL_INT(x->ndim ? x->shape[dim] : 1))));
+    dl_value sum = emit2(g, "index_select_backward", e_cast(g, dl_graph_grad(g, 0), sum_type(x->type)), dl_graph_in(g, 1),
+                         ATTRS(DL_INT(dim), DL_INT(x->ndim ? x->shape[dim] : 1)));
+    dl_graph_returns(g, 0, e_cast(g, sum, x->type));
     return dl_graph_status(g);
 }
 

@@ -3,7 +3,7 @@
 #ifndef OP_ROWS_H
 #define OP_ROWS_H
 
-enum { DL_CASE_FIRST_ONLY = 1, DL_CASE_NO_GRADIENT = 2, DL_CASE_WRITES = 4, DL_CASE_NAN_SPREADS = 8 };
+enum { DL_CASE_FIRST_ONLY = 1, DL_CASE_NO_GRADIENT = 2, DL_CASE_WRITES = 4, DL_CASE_NAN_SPREADS = 8, DL_CASE_LONG = 16 };
 
 typedef struct op_row {
     const char *op, *in, *attr;

@@ -50,8 +50,8 @@ static double number(cursor *c) {
 }
 
 static dl_dtype type_letter(cursor *c) {
-    static const char letters[] = "dcwfhinub";
-    static const dl_dtype types[] = {DL_F64, DL_F64, DL_F64, DL_F32, DL_F16, DL_I64, DL_I32, DL_U8, DL_BOOL};
+    static const char letters[] = "dcwfhixnub";
+    static const dl_dtype types[] = {DL_F64, DL_F64, DL_F64, DL_F32, DL_F16, DL_I64, DL_I64, DL_I32, DL_U8, DL_BOOL};
     const char *letter = *c->at ? strchr(letters, *c->at) : NULL;
     if (!letter || c->at[1] != ':') return ops_float_type;
     c->at += 2;

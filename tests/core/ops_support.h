@@ -1,12 +1,6 @@
 /* ops_support.h - calls of ops written as text, for tests that go through the op table.
  *
- * Tensors are separated by spaces: an optional dtype letter and colon, a shape, an optional range of values.
- *     2,3         float64 of shape (2, 3), random values in -2..2 that keep away from whole and half numbers
- *     f:()        float32, 0-dim (d float64, c the same for what is held constant, f float32, h float16, i int64, n int32, u
- * uint8, b bool; integers draw whole numbers) i:4@0:5     int64 of shape (4), values 0..4 2,3@0.1:3   float64 in 0.1..3 2,3^
- * the same shape, seen through a transposition of the last two dimensions
- *     -           an absent optional
- * Attributes likewise: 3   0.5   [1,-1]   []   'reflect'   _ (the default). */
+ * Tensors and attributes are written as core/cases.def explains; a tensor without a letter is float64 (ops_float_type). */
 #ifndef OPS_SUPPORT_H
 #define OPS_SUPPORT_H
 #include "dlrun/dlrun.h"

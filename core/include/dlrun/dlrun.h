@@ -197,8 +197,8 @@ DL_API void dl_set_fallback(int32_t on); /* allow ops a backend lacks to run on 
 /* ---- what the conformance kit needs (core/exercise.c) ------------------------------------------------------------------ */
 
 /* Opens device `index` anew, apart from the engine's own use of it, and closes it, `times` times: each time memory is
- * allocated, written and read at offsets, copied within the device, streams and events are made where the backend has them, and
- * all is given back. DL_INTERNAL says what came out wrong. */
+ * allocated, written and read at offsets, copied within the device, streams, events and a kernel are made where the backend
+ * has them, and all is given back. DL_INTERNAL says what came out wrong. */
 DL_API dl_status dl_backend_exercise(const char *backend, int32_t index, int32_t times);
 /* The n-th allocation from now, of host or device memory, fails as if memory were out (1: the next); 0 switches it off. */
 DL_API void dl_fail_allocation(int64_t n);

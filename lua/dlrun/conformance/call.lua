@@ -1,10 +1,9 @@
 -- call.lua: one call of an op through the door, without raising errors.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
+local constants = require 'dlrun.conformance.constants'
 local raw = require 'torch.raw'
 local C = base.C
-
-local SEED = 11
 
 -- Calls op with an array of tensors (false where absent) on a device. outs: tensors to write into, or nil for new ones. Random
 -- ops draw the same numbers in every call. Returns the status, then the outputs or the message.
@@ -20,7 +19,7 @@ return function(op, inputs, attributes, device, outs)
     end
     local default = C.dl_default_device()
     base.check(C.dl_set_default_device(device))
-    C.dl_seed(SEED)
+    C.dl_seed(constants.seed)
     local status = C.dl_call(op.id, ins, #inputs, pointers, op.outputs, attributes.array, attributes.n)
     local message = status ~= 0 and ffi.string(C.dl_last_error()) or nil
     base.check(C.dl_set_default_device(default))

@@ -3,14 +3,13 @@
 -- form (--cases).
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
+local constants = require 'dlrun.conformance.constants'
 local C = base.C
 
 local M = {}
 
-local FLAGS = {DL_CASE_NO_GRADIENT = 'noGradient', DL_CASE_WRITES = 'writes', DL_CASE_NAN_SPREADS = 'nanSpreads'}
-
--- Bits of dl_op_info.flags (dlrun/plugin.h).
-M.VIEW, M.SYNC, M.POINTWISE = 1, 8, 32
+local FLAGS = {DL_CASE_NO_GRADIENT = 'noGradient', DL_CASE_LONG = 'long', DL_CASE_WRITES = 'writes',
+    DL_CASE_NAN_SPREADS = 'nanSpreads'}
 
 local function readFile(path)
     local file = io.open(path, 'r')
@@ -85,7 +84,7 @@ function M.ops(extra)
         base.check(C.dl_op_get(id, info))
         local op = {id = id, name = ffi.string(info.name), signature = ffi.string(info.signature), flags = info.flags,
             outputs = info.n_outputs, differentiable = info.differentiable ~= 0}
-        op.pointwise = bit.band(op.flags, M.POINTWISE) ~= 0
+        op.pointwise = bit.band(op.flags, constants.flag.POINTWISE) ~= 0
         op.rows = byOp[op.name] or op.pointwise and expressionRows(op) or {}
         -- the gradient of an expression is an op too, but is called through its expression
         if not op.name:find '%.d%d+$' then table.insert(list, op) end

@@ -1,22 +1,37 @@
--- compare.lua: are a backend's results what the oracle says? Integers and bool exactly; floating dtypes within TOLERANCE times
--- 1 + the greatest magnitude in the result (halves: compositions round every intermediate).
+-- compare.lua: are a backend's results what the oracle says? Integers and bool exactly. Floating dtypes within TOLERANCE times
+-- the greatest magnitude in the result, and 2 units of rounding of the greatest magnitude in the inputs: where a sum's terms
+-- cancel, their rounding remains.
 local tensors = require 'dlrun.conformance.tensors'
 local types = require 'torch.types'
 
 local M = {}
 
-M.TOLERANCE = {float64 = 1e-9, float32 = 1e-4, float16 = 1e-2, bfloat16 = 8e-2}
+-- Half the distance from 1 to the next number.
+local UNIT = {float64 = 2 ^ -53, float32 = 2 ^ -24, float16 = 2 ^ -11, bfloat16 = 2 ^ -8}
+
+-- In halves 4 units: compositions round every intermediate. In float32 168, since devices' functions are off by up to 16 and
+-- sums are taken in any order.
+M.TOLERANCE = {float64 = 1e-12, float32 = 1e-5, float16 = 4 * UNIT.float16, bfloat16 = 4 * UNIT.bfloat16}
 
 local GREATEST = {float16 = 65504}
 
 local function isNan(x) return x ~= x end
 
-local function scale(values)
+local function magnitude(values)
     local most = 0
     for _, v in ipairs(values) do
         if v == v and math.abs(v) < math.huge and math.abs(v) > most then most = math.abs(v) end
     end
-    return 1 + most
+    return most
+end
+
+-- The greatest magnitude in a call's inputs (plain ones, false where absent).
+function M.reach(inputs)
+    local most = 0
+    for _, x in ipairs(inputs) do
+        if x then most = math.max(most, magnitude(x.values)) end
+    end
+    return most
 end
 
 local function sameShape(a, b)
@@ -45,14 +60,16 @@ local function hasNan(values)
     return false
 end
 
--- nil, or a sentence: got (a tensor) is not expected ({values, shape}). With spread, where NaN stands does not matter.
-function M.result(got, expected, spread)
+-- nil, or a sentence: got (a tensor) is not expected ({values, shape}). reach: M.reach of the inputs. With spread, where NaN
+-- stands does not matter.
+function M.result(got, expected, reach, spread)
     local type, shape = types.byDtype[got._t.type], tensors.shape(got)
     if not sameShape(shape, expected.shape) then
         return ('shape (%s), expected (%s)'):format(table.concat(shape, ', '), table.concat(expected.shape, ', '))
     end
     local values = tensors.read(got)
-    local tolerance = type.floating and M.TOLERANCE[type.name] * scale(expected.values) or 0
+    local tolerance = type.floating
+        and M.TOLERANCE[type.name] * magnitude(expected.values) + 2 * UNIT[type.name] * reach or 0
     for k, e in ipairs(expected.values) do
         if differs(type, values[k], e, tolerance, spread) then
             return ('element %d is %.9g, expected %.9g'):format(k - 1, values[k], e)

@@ -5,22 +5,24 @@
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local call = require 'dlrun.conformance.call'
+local constants = require 'dlrun.conformance.constants'
 local reference = require 'dlrun.conformance.reference'
 local tensors = require 'dlrun.conformance.tensors'
 local types = require 'torch.types'
 local C = base.C
 
-local RANDOM, SEED = 2, 11 -- DL_OP_RANDOM; call.lua's seed
-
 -- ---- expressions ---------------------------------------------------------------------------------------------------------
 
+-- nil if the shapes do not fit.
 local function broadcastShape(inputs)
     local n, shape = 0, {}
     for _, x in ipairs(inputs) do n = math.max(n, #x.shape) end
     for d = 1, n do shape[d] = 1 end
     for _, x in ipairs(inputs) do
         for d, size in ipairs(x.shape) do
-            if size ~= 1 then shape[n - #x.shape + d] = size end
+            local at = n - #x.shape + d
+            if size ~= 1 and shape[at] ~= 1 and shape[at] ~= size then return nil end
+            if size ~= 1 then shape[at] = size end
         end
     end
     return shape
@@ -43,9 +45,10 @@ end
 local function evaluate(op, type, inputs, attributes)
     local shape = broadcastShape(inputs)
     local values, into = ffi.new('double[?]', #inputs), ffi.new 'double[1]'
+    if not shape then return {refused = 'the shapes do not broadcast'} end
     local result = {shape = shape, values = {}}
-    if bit.band(op.flags, RANDOM) ~= 0 and type.name == 'int64' then
-        attributes = tensors.attributes(SEED .. ' 0', type.dtype)
+    if bit.band(op.flags, constants.flag.RANDOM) ~= 0 and type.name == 'int64' then
+        attributes = tensors.attributes(constants.seed .. ' 0', type.dtype)
     end
     for k = 1, tensors.count(shape) do
         for j, x in ipairs(inputs) do values[j - 1] = x.values[placeIn(x, shape, k - 1)] end
@@ -69,13 +72,13 @@ end
 
 local function plain(x) return {shape = tensors.shape(x), values = tensors.read(x)} end
 
--- The call on the CPU; `inputs` are plain. wide: floating inputs in float64. Returns outputs and, for ops that write inputs,
--- those too.
+-- The call on the CPU; `inputs` are plain. wide: floating inputs in float64, but for those whose type is fixed. Returns outputs
+-- and, for ops that write inputs, those too.
 local function onCpu(op, row, specs, type, inputs, wide, composed)
     local ins = {}
     for k, x in ipairs(inputs) do
         local inputType = specs[k] and tensors.typeOf(specs[k], type)
-        if x and wide and inputType.floating then inputType = types.byName.float64 end
+        if x and wide and inputType.floating and not specs[k].type then inputType = types.byName.float64 end
         ins[k] = x and tensors.host(x.values, inputType, x.shape)
     end
     local dtype = wide and type.floating and C.DL_F64 or type.dtype
@@ -84,7 +87,8 @@ local function onCpu(op, row, specs, type, inputs, wide, composed)
     local status, results = call(op, ins, attributes, tensors.cpu)
     if composed then C.dl_set_primitives_only(old) end
     if status == C.DL_UNSUPPORTED then return {unknown = results} end
-    if status ~= 0 then return {refused = results} end
+    if status == C.DL_INVALID then return {refused = results} end
+    if status ~= 0 then return {failed = results} end
     local expected = {}
     for k, y in ipairs(results) do expected[k] = plain(y) end
     if row.writes then
@@ -95,7 +99,7 @@ local function onCpu(op, row, specs, type, inputs, wide, composed)
 end
 
 -- What op must give for plain inputs ({values, shape} or false each) that have the values the backend sees: an array of plain
--- outputs; or {refused = message}: it must refuse; or {unknown = why}: nothing independent computes it.
+-- outputs; or {refused = message}: it must refuse; or {unknown = why}: nothing independent computes it; or {failed = message}.
 return function(op, row, specs, type, inputs, backend)
     local attributes = tensors.attributes(row.attributes, type.dtype)
     if op.pointwise then return evaluate(op, type, inputs, attributes) end
@@ -104,6 +108,6 @@ return function(op, row, specs, type, inputs, backend)
     local loops = reference[op.name]
     if not loops then return onCpu(op, row, specs, type, inputs, wide, true) end
     local native = onCpu(op, row, specs, type, inputs, wide, false) -- for its refusals, which are the core's
-    if native.refused then return native end
+    if native.refused or native.failed then return native end
     return loops(type, inputs, unpack(attributeNumbers(attributes)))
 end

@@ -3,9 +3,10 @@
 --
 -- A tensor here is {values, shape}: a Lua array in logical order. Each function gets the inputs and the attributes and returns
 -- its outputs.
-local M = {}
+local ffi = require 'ffi'
+local opcode = require('dlrun.conformance.constants').opcode
 
-local ADD, MUL, MAX, MIN = 6, 8, 13, 14 -- dlrun/opcode.def
+local M = {}
 
 local function product(shape, from, to)
     local n = 1
@@ -22,29 +23,30 @@ local function around(shape, dim)
 end
 
 local combine = {
-    [ADD] = function(a, b) return a + b end,
-    [MUL] = function(a, b) return a * b end,
-    [MAX] = function(a, b) return (isNan(a) or a >= b) and a or b end,
-    [MIN] = function(a, b) return (isNan(a) or a <= b) and a or b end,
+    [opcode.ADD] = function(a, b) return a + b end,
+    [opcode.MUL] = function(a, b) return a * b end,
+    [opcode.MAX] = function(a, b) return (isNan(a) or a >= b) and a or b end,
+    [opcode.MIN] = function(a, b) return (isNan(a) or a <= b) and a or b end,
 }
-local neutral = {[ADD] = 0, [MUL] = 1, [MAX] = -math.huge, [MIN] = math.huge}
+local neutral = {[opcode.ADD] = 0, [opcode.MUL] = 1, [opcode.MAX] = -math.huge, [opcode.MIN] = math.huge}
 
--- Narrow integers wrap, bool is 0 or 1. (No case leaves int64.)
+-- Sums and products of integers: in 64 bits, where they wrap.
+local function exact(type, x) return type.floating and x or x + 0LL end
+
+-- Such a sum as a value of the type: narrower integers wrap too, bool is 0 or 1.
 local function fit(type, x)
-    if type.floating or type.name == 'int64' then return x end
+    if type.floating then return x end
     if type.kind == 'bool' then return x ~= 0 and 1 or 0 end
-    local range = 2 ^ (8 * type.bytes)
-    x = x % range
-    return type.name ~= 'uint8' and x >= range / 2 and x - range or x
+    return tonumber(ffi.cast(type.name .. '_t', x))
 end
 
-function M.reduce(type, inputs, count, opcode)
+function M.reduce(type, inputs, count, by)
     local x = inputs[1]
     local kept = #x.shape - count
     local n, out = product(x.shape, kept + 1, #x.shape), {shape = {unpack(x.shape, 1, kept)}, values = {}}
     for k = 1, product(x.shape, 1, kept) do
-        local total = neutral[opcode]
-        for j = 1, n do total = combine[opcode](total, x.values[(k - 1) * n + j]) end
+        local total = n > 0 and exact(type, x.values[(k - 1) * n + 1]) or neutral[by]
+        for j = 2, n do total = combine[by](total, exact(type, x.values[(k - 1) * n + j])) end
         out.values[k] = fit(type, total)
     end
     return {out}
@@ -57,8 +59,10 @@ function M.gemm(type, inputs)
     for s = 0, batch - 1 do
         for i = 0, n - 1 do
             for j = 0, m - 1 do
-                local sum = 0
-                for l = 0, k - 1 do sum = sum + a.values[(s * n + i) * k + l + 1] * b.values[(s * k + l) * m + j + 1] end
+                local sum = exact(type, 0)
+                for l = 0, k - 1 do
+                    sum = sum + exact(type, a.values[(s * n + i) * k + l + 1]) * exact(type, b.values[(s * k + l) * m + j + 1])
+                end
                 values[#values + 1] = fit(type, sum)
             end
         end
@@ -112,8 +116,9 @@ function M.scatter_add(type, inputs, dim)
             if not single then from = from + rest % index.shape[d] * strides[d] end
             rest = math.floor(rest / index.shape[d])
         end
-        values[place] = fit(type, values[place] + src.values[from])
+        values[place] = exact(type, values[place]) + src.values[from]
     end)
+    for k, v in ipairs(values) do values[k] = fit(type, v) end
     return {{shape = x.shape, values = values}}
 end
 

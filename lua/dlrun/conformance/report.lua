@@ -49,9 +49,10 @@ function M.failures(ops, general)
 end
 
 function M.summary(backend, counts)
-    return ('%s: %d ops: %d native, %d generated, %d composed, %d missing; %d checks passed, %d failed%s'):format(backend,
-        counts.ops, counts.native, counts.generated, counts.composed, counts.missing, counts.passed, counts.failed,
-        counts.unknown > 0 and (', %d without a reference'):format(counts.unknown) or '')
+    return ('%s: %d ops: %d native, %d generated, %d composed, %d missing, %d dtypes of others missing; '
+        .. '%d checks passed, %d failed%s'):format(backend,
+        counts.ops, counts.native, counts.generated, counts.composed, counts.missing, counts.missingTypes, counts.passed,
+        counts.failed, counts.unknown > 0 and (', %d without a reference'):format(counts.unknown) or '')
 end
 
 -- The whole as JSON text. An empty list is left out: cjson would call it an object.

@@ -9,7 +9,7 @@ local C = base.C
 
 local M = {}
 
-local MOST_ALLOCATIONS = 400
+local MOST_TRIES = 400
 local OPENINGS = 100
 
 local function live(device)
@@ -34,9 +34,9 @@ local function clear(results)
     for _, y in ipairs(results) do C.dl_tensor_clear(y._t) end
 end
 
--- Lets the 1st, 2nd, ... allocation of a call fail until it succeeds. nil, or a sentence: each failure must be DL_NOMEM, leave
--- no memory behind and no damage.
-function M.allocation(op, row, type, device)
+-- Lets the 1st, 2nd, ... allocation of a call fail until it succeeds; with growth, from allocation n on to one that is more
+-- than n * growth further. nil, or a sentence: each failure must be DL_NOMEM, leave no memory behind and no damage.
+function M.allocation(op, row, type, device, growth)
     local inputs = makeInputs(row, type, device)
     local attributes = tensors.attributes(row.attributes, type.dtype)
     local status, results = call(op, inputs, attributes, device)
@@ -44,7 +44,9 @@ function M.allocation(op, row, type, device)
     local expected = {}
     for k, y in ipairs(results) do expected[k] = plain(y) end
     clear(results)
-    for n = 1, MOST_ALLOCATIONS do
+    local n = 0
+    for _ = 1, MOST_TRIES do
+        n = n + 1 + math.floor(n * growth)
         if row.writes then inputs = makeInputs(row, type, device) end
         collectgarbage()
         collectgarbage()
@@ -54,8 +56,8 @@ function M.allocation(op, row, type, device)
         C.dl_fail_allocation(0)
         if status == 0 then
             for k, y in ipairs(results) do
-                local why = compare.result(y, expected[k])
-                if why then return ('after %d failed allocations, output %d: %s'):format(n - 1, k - 1, why) end
+                local why = compare.result(y, expected[k], 0)
+                if why then return ('after failed allocations, output %d: %s'):format(k - 1, why) end
             end
             clear(results)
             return nil
@@ -65,7 +67,7 @@ function M.allocation(op, row, type, device)
             return ('allocation %d failed, and %d bytes stayed behind'):format(n, live(device) - before)
         end
     end
-    return ('it still fails when allocation %d does'):format(MOST_ALLOCATIONS)
+    return ('it still fails when allocation %d does'):format(n)
 end
 
 -- nil, or a sentence.

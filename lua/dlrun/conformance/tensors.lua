@@ -9,7 +9,7 @@ local C = base.C
 
 local M = {}
 
-local LETTERS = {d = 'float64', f = 'float32', h = 'float16', i = 'int64', n = 'int32', u = 'uint8', b = 'bool'}
+local LETTERS = {d = 'float64', f = 'float32', h = 'float16', i = 'int64', x = 'int64', n = 'int32', u = 'uint8', b = 'bool'}
 
 -- ---- values --------------------------------------------------------------------------------------------------------------
 
@@ -47,7 +47,8 @@ local function count(shape)
 end
 M.count = count
 
--- One word of a case's inputs: {shape, type (nil: the one in test), wide (no half), lo, hi, constant, transposed}.
+-- One word of a case's inputs: {shape, type (nil: the one in test), wide (no half), lo, hi, limit (of indices: how many
+-- elements they choose from), constant, transposed}.
 local function parseInput(word)
     if word == '-' then return false end
     local letter, rest = word:match '^(%a):(.*)$'
@@ -58,6 +59,7 @@ local function parseInput(word)
     spec.transposed = spec.transposed > 0
     for size in sizes:gmatch '%d+' do table.insert(spec.shape, tonumber(size)) end
     spec.lo, spec.hi = tonumber(lo), tonumber(hi)
+    if letter == 'x' then spec.limit = spec.hi or error(('index input "%s" has no range'):format(word), 0) end
     return spec
 end
 
@@ -82,6 +84,26 @@ function M.values(spec, type, seed)
     for k = 1, count(spec.shape) do
         values[k] = type.floating and real(draw, lo, hi) or whole(draw, lo, hi, type)
     end
+    return values
+end
+
+-- Values at the ends of each integer dtype and between them; of int64 those that a double holds, since references are in
+-- doubles. No 0, by which a division may refuse the whole call.
+local EXTREMES = {
+    uint8 = {255, 3, 128, 1, 127, 200, 64},
+    int8 = {-128, 127, 3, -1, 100, 1, -65},
+    int16 = {-32768, 32767, 3, -1, 256, 1, -257},
+    int32 = {-2147483648, 2147483647, 3, -1, 65537, 1, -16777217},
+    int64 = {-9007199254740991, 9007199254740991, 3, -1, 1099511627777, 1, -4294967296},
+}
+
+-- Values for input number k as M.values gives them, of the whole range of an integer type; nil where the case fixes a type or
+-- a range, or the type is none of these.
+function M.extremes(spec, type, k)
+    local list = EXTREMES[type.name]
+    if not list or spec.type or spec.hi then return nil end
+    local values = {}
+    for n = 1, count(spec.shape) do values[n] = list[(n * k - 1) % #list + 1] end
     return values
 end
 
@@ -198,7 +220,7 @@ end
 -- The first slice, seen as often as x has slices.
 function M.expanded(x)
     local shape = M.shape(x)
-    if #shape == 0 or shape[1] == 0 then return x end
+    if #shape == 0 or shape[1] < 2 then return x end
     return ops.expand(ops.slice(x, 0, 0, 1), shape)
 end
 

@@ -26,6 +26,18 @@ describe('backward', function()
         assert.same({31, 42}, w.grad:totable())
     end)
 
+    it('adds up halves by the hundreds', function()
+        for _, type in ipairs {'bfloat16', 'float16'} do
+            local x = torch.tensor({{1, 2}, {3, 4}}, {requiresGrad = true, dtype = type})
+            local rows = torch.LongTensor(1000):fill(2)
+            x:index(1, rows):sum():backward()
+            assert.same({{0, 0}, {1000, 1000}}, x.grad:totable(), type)
+            x.grad = nil
+            x:gather(1, torch.LongTensor(1000, 2):fill(1)):sum():backward()
+            assert.same({{1000, 1000}, {0, 0}}, x.grad:totable(), type)
+        end
+    end)
+
     it('takes a gradient for more than one element', function()
         local x = leaf {1, 2}
         local y = x * 3

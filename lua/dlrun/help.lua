@@ -1,4 +1,4 @@
--- help.lua: help(x) of the REPL: what the sources say of a class, a function, an op.
+-- help.lua: the global help(x): what the sources say of a class, a function, an op.
 --
 -- Classes and functions are documented by the comment above them, ops by their row of the op table; nothing is written twice.
 -- Where a function has no comment of its own, the op of its name speaks for it.
@@ -8,10 +8,12 @@ local nearest = require 'torch.options'.nearest
 
 local C = base.C
 local M = {}
+local WIDTH = 118 -- of columns
 
 local overview = [[
 help(nn.Linear)        a class        help(torch.softmax)    a function
 help 'matmul'          an op          help 'nn.Linear'       anything, by name
+help 'ops'             all ops' names, those of plugins too
 Packages: torch, nn and optim (after require), dlrun.data, dlrun.options. Classes of nn and optim:]]
 
 -- ---- comments -----------------------------------------------------------------------------------------------------------
@@ -70,8 +72,38 @@ local function opText(name)
     base.check(C.dl_op_get(id, info))
     local signature = ffi.string(info.signature)
     local gradient = info.differentiable ~= 0 and '' or ' Without gradient.'
-    local head = signature:find '^[%w_]+%(' and signature or name .. ': ' .. signature
+    local head = signature:find '^[%w_:.]+%(' and signature or name .. ': ' .. signature
     return ('op %s\n%s%s'):format(head, ffi.string(info.doc), gradient)
+end
+
+-- All ops but the gradients that the core derives from expressions ("hypot.d0").
+local function opNames()
+    local names, info = {}, ffi.new 'dl_op_info'
+    for id = 0, C.dl_op_count() - 1 do
+        base.check(C.dl_op_get(id, info))
+        local name = ffi.string(info.name)
+        if not name:find '%.d%d+$' then names[#names + 1] = name end
+    end
+    return names
+end
+
+-- Names in columns, sorted downwards.
+local function columns(names)
+    local width, lines = 0, {}
+    for _, name in ipairs(names) do width = math.max(width, #name + 2) end
+    local rows = math.ceil(#names / math.max(1, math.floor(WIDTH / width)))
+    for row = 1, rows do
+        local line = {}
+        for k = row, #names, rows do line[#line + 1] = names[k] .. (' '):rep(width - #names[k]) end
+        lines[row] = '  ' .. table.concat(line):gsub(' +$', '')
+    end
+    return table.concat(lines, '\n')
+end
+
+local function opList()
+    local names = opNames()
+    table.sort(names)
+    return "Ops, of require('torch.ops'); help 'NAME' shows one:\n" .. columns(names)
 end
 
 -- ---- classes and functions ----------------------------------------------------------------------------------------------
@@ -129,17 +161,12 @@ local function valueOf(name)
 end
 
 local function knownNames()
-    local names = {}
+    local names = opNames()
     for _, package in ipairs {'torch', 'nn', 'optim'} do
         for key, value in pairs(rawget(_G, package) or {}) do
             local documented = type(value) == 'function' or type(value) == 'table'
             if type(key) == 'string' and documented then names[#names + 1] = key end
         end
-    end
-    for id = 0, C.dl_op_count() - 1 do
-        local info = ffi.new 'dl_op_info'
-        base.check(C.dl_op_get(id, info))
-        names[#names + 1] = ffi.string(info.name)
     end
     table.sort(names)
     return names
@@ -167,17 +194,26 @@ local function classNames()
     return table.concat(text, '\n')
 end
 
+-- A name that is no value's: an op's, or a slip.
+local function unknownText(name)
+    return opText(name) or ("there is no '%s'; did you mean '%s'?"):format(name, nearest(name, knownNames()))
+end
+
+-- A function of torch and the op of its name, whose arguments often differ (dimensions from 1, from 0).
+local function bothTexts(function_, op)
+    if not function_ or function_ == op then return op end
+    return op and ("%s\n\nrequire('torch.ops').%s"):format(function_, op:sub(4)) or function_
+end
+
 --- text = help.of([value or name]): what help prints.
 function M.of(...)
     if select('#', ...) == 0 then return overview .. '\n' .. classNames() end
     local value = (...)
+    if value == 'ops' or rawequal(value, require 'torch.ops') then return opList() end
     if type(value) == 'string' then
         local found = valueOf(value)
-        local text = opText(value)
-        if found == nil then
-            return text or ("there is no '%s'; did you mean '%s'?"):format(value, nearest(value, knownNames()))
-        end
-        if text and type(found) == 'function' then return functionText(found) or text end
+        if found == nil then return unknownText(value) end
+        if type(found) == 'function' then return bothTexts(functionText(found), opText(value)) end
         value = found
     end
     local class = type(value) == 'table' and (rawget(value, '__typename') and value or getmetatable(value)) or nil
@@ -190,7 +226,8 @@ function M.of(...)
     return text or ('nothing is written about this %s'):format(torch.type(value))
 end
 
---- help(x): prints what the sources say of a class, an object, a function, an op's name; help() tells what there is.
+--- help(x): prints what the sources say of a class, an object, a function, an op's name; help() tells what there is,
+-- help 'ops' lists the ops.
 function M.help(...) print(M.of(...)) end
 
 return M

@@ -24,12 +24,24 @@ local function pluginLine(p)
     return ('  refused  %s: %s (%s)'):format(p.path, p.reason, p.from)
 end
 
+-- Folders of DLRUN_PLUGIN_PATH that the search leaves out, since they would depend on the current folder.
+local function relativeFolders()
+    local folders = {}
+    for folder in (os.getenv 'DLRUN_PLUGIN_PATH' or ''):gmatch '[^:]+' do
+        if folder:sub(1, 1) ~= '/' then folders[#folders + 1] = folder end
+    end
+    return folders
+end
+
 -- Every candidate in the order in which it was found, and why it was taken or refused.
 function list.plugins()
     base.check(C.dl_init())
     local lines = {'Plugins:'}
     for _, p in ipairs(plugins.list()) do lines[#lines + 1] = pluginLine(p) end
     if #lines == 1 then lines[2] = '  none found (DLRUN_PLUGIN_PATH names folders to look in)' end
+    for _, folder in ipairs(relativeFolders()) do
+        lines[#lines + 1] = ('  not looked into  %s: folders of DLRUN_PLUGIN_PATH must be absolute'):format(folder)
+    end
     return table.concat(lines, '\n')
 end
 

@@ -104,6 +104,9 @@ local function guarded(f, ...)
 end
 
 _G.arg = host.arguments
+--- help(x): see help.lua, which is read when it is first asked.
+function _G.help(...) require 'dlrun.help'.help(...) end
+
 local status = guarded(function()
     torch = require 'torch'
     require 'dlrun.plugins'

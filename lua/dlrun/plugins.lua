@@ -28,9 +28,9 @@ function plugins.list()
     return all
 end
 
--- The Lua part of a plugin, by the name of its file without ".so"; nil if no such plugin is loaded or waits.
-local function luaPart(name)
-    for _, plugin in ipairs(plugins.list()) do
+-- The Lua part of a plugin, by the name of its file without ".so"; nil and the reason if no such plugin is loaded or waits.
+local function luaPart(name, list)
+    for _, plugin in ipairs(list) do
         local folder, file = plugin.path:match '^(.*/)([^/]*)%.so$'
         if file == name and plugin.state ~= 'refused' then
             for _, path in ipairs {folder .. name .. '.lua', folder .. name .. '/init.lua'} do
@@ -46,14 +46,31 @@ local function luaPart(name)
     return nil, ("\n\tno plugin '%s' is loaded"):format(name)
 end
 
--- Behind the search by package.path, so that files beside the script win; before that of C modules, which would take acme.so
--- in the current folder for one.
-table.insert(package.loaders, 3, function(name)
-    local path, why = luaPart(name)
-    if not path then return why end
+-- The plugins that a path named: by --plugin or plugins.load.
+local function asked()
+    local list = {}
+    for _, plugin in ipairs(plugins.list()) do
+        if plugin.from == 'asked for' then list[#list + 1] = plugin end
+    end
+    return list
+end
+
+local function load(path)
     local chunk, message = loadfile(path)
     if not chunk then error(message, 0) end
     return chunk
+end
+
+-- Two places among the loaders. A plugin that a path named is meant, so its Lua part comes before files of package.path, where
+-- a forgotten ./acme.lua may lie. One that is only installed comes behind them: a script's own module keeps its name whatever
+-- is installed. Both come before the loader of C modules, which would take ./acme.so for one.
+table.insert(package.loaders, 2, function(name)
+    local path = luaPart(name, asked())
+    return path and load(path)
+end)
+table.insert(package.loaders, 4, function(name)
+    local path, why = luaPart(name, plugins.list())
+    return path and load(path) or why
 end)
 
 return plugins

@@ -71,7 +71,6 @@ end
 -- Runs until the end of input; returns the exit status.
 return function(describe)
     print(('dlrun %s, %s. help() helps, Ctrl-D ends.'):format(host.version, jit.version))
-    rawset(_G, 'help', require 'dlrun.help'.help)
     local read = lineReader()
     while true do
         local _, ended, message = pcall(turn, read, describe) -- false only on Ctrl-C at the prompt

@@ -10,18 +10,50 @@ local C = base.C
 local M = {}
 
 local MAX_CHAIN, MAX_ATTRS = 4, 16
+local POINTWISE = 32 -- DL_OP_POINTWISE of dlrun/plugin.h
 local chain = ffi.new('dl_epilogue[?]', MAX_CHAIN)
 local attrs = ffi.new('dl_attr[?]', MAX_ATTRS)
 
--- Puts module's pointwise op (a method pointwise() returning the op's name and an array of scalar attributes) into the
--- chain.
+local ids = {} -- name -> id of an op that can follow another
+
+-- An error in the name of the module whose pointwise() it is.
+local function refuse(module, message, ...)
+    path.enter(module)
+    base.fail('pointwise() must return an op\'s name and a table of numbers: ' .. message, ...)
+end
+
+-- The id of a pointwise op of one tensor.
+local function find(module, name)
+    if type(name) ~= 'string' then refuse(module, 'the first is a %s', type(name)) end
+    local id, info = C.dl_op_find(name), ffi.new 'dl_op_info'
+    if id < 0 then refuse(module, "there is no op '%s'", name) end
+    base.check(C.dl_op_get(id, info))
+    local _, tensors = ffi.string(info.signature):match('%((.*)%)'):gsub('Tensor', '')
+    if bit.band(info.flags, POINTWISE) == 0 then refuse(module, '%s is no expression', name) end
+    if tensors ~= 1 then refuse(module, '%s takes %d tensors, not one', name, tensors) end
+    ids[name] = id
+    return id
+end
+
+local function checkNumbers(module, values)
+    if type(values) ~= 'table' then refuse(module, 'the second is a %s', type(values)) end
+    for k = 1, #values do
+        if type(values[k]) ~= 'number' then refuse(module, 'number %d is a %s', k, type(values[k])) end
+    end
+    return #values
+end
+
+-- Puts module's pointwise op (a method pointwise() returning the op's name and an array of scalar attributes, or nothing where
+-- it is none) into the chain.
 local function follower(module, n, used)
     local describe = module.pointwise
     if not describe then return nil end
     local name, values = describe(module)
-    if not name or used + (values and #values or 0) > MAX_ATTRS then return nil end
-    local count = values and #values or 0
-    chain[n].op = C.dl_op_find(name)
+    if not name then return nil end
+    local id = ids[name] or find(module, name)
+    local count = values ~= nil and checkNumbers(module, values) or 0
+    if used + count > MAX_ATTRS then return nil end
+    chain[n].op = id
     chain[n].n_attr = count
     chain[n].attr = attrs + used
     for k = 1, count do

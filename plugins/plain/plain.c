@@ -1,6 +1,7 @@
 /* plain.c - a whole dlrun backend of Tier B: plain C, one thread. Copy it to start yours; docs/plugin-backend.md explains it.
  *
- *     cc -O3 -shared -fPIC plain.c -o plain.so -lm        (with dlrun installed; in the tree: make, build/plugins/plain.so)
+ *     cc -O3 -shared -fPIC $(pkg-config --cflags dlrun-plugin) plain.c -o plain.so -lm
+ *                                                 (with dlrun installed; in the tree: make, build/plugins/plain.so)
  *     dlrun --plugin=./plain.so --backend=plain scripts/mnist.lua
  *
  * A backend brings memory (alloc, free, copy, synchronize) and kernels. Six kernels are enough, since the core makes every
@@ -26,7 +27,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* LAZY: the file brings one backend of its own name, so it need not be opened before somebody asks for that. */
+/* LAZY: the file brings one backend of its own name, so it need not be opened before somebody asks for that. With ops besides,
+ * drop it: they would not exist until then. */
 DL_PLUGIN_IDENTITY_FLAGS("plain", "1.0.0", 0, DL_PLUGIN_LAZY);
 
 static const dl_host *host; /* the core's functions, given to dl_plugin_init */

@@ -1,13 +1,14 @@
--- docs/plugin-authors.md as a reader follows it: dlrun is installed into a folder of its own, then the page's files are written
--- and its commands run, in order and as they are printed, outside the source tree. A block "c acme.c" is a file of that name in
--- the folder the commands have come to, "sh" is commands, and "text" behind it what they must have printed.
+-- docs/plugin-authors.md, and behind it docs/plugin-backend.md, as a reader follows them: dlrun is installed into a folder of
+-- its own, then the pages' files are written and their commands run, in order and as they are printed, outside the source
+-- tree. A block "c acme.c" is a file of that name in the folder the commands have come to, "sh" is commands, and "text" behind
+-- it what they must have printed.
 local support = require 'tests.lua.support'
 
-local page = 'docs/plugin-authors.md'
+local pages = {'docs/plugin-authors.md', 'docs/plugin-backend.md'}
 
--- The page's blocks in order: {kind, file, line, text}.
-local function blocks()
-    local list, open, number = {}, nil, 0
+-- Puts a page's blocks into the list, in order: {kind, file, at, text}.
+local function collect(list, page)
+    local open, number = nil, 0
     for line in support.read(page):gmatch '([^\n]*)\n' do
         number = number + 1
         local kind, file = line:match '^```(%a+) ?(%S*)$'
@@ -17,18 +18,23 @@ local function blocks()
         elseif open then
             open[#open + 1] = line
         elseif kind then
-            open = {kind = kind, file = file, line = number}
+            open = {kind = kind, file = file, at = ('%s:%d'):format(page, number)}
         end
     end
+end
+
+local function blocks()
+    local list = {}
+    for _, page in ipairs(pages) do collect(list, page) end
     return list
 end
 
--- One shell script of all blocks, so that the page's cd and export hold for what follows. Each group of commands writes its
+-- One shell script of all blocks, so that the pages' cd and export hold for what follows. Each group of commands writes its
 -- output to a file of the block's number.
 local function script(list, outputs)
     local lines = {'set -eu'}
     for k, block in ipairs(list) do
-        lines[#lines + 1] = ('echo %s:%d >%s/at'):format(page, block.line, outputs)
+        lines[#lines + 1] = ('echo %s >%s/at'):format(block.at, outputs)
         if block.kind == 'sh' then
             lines[#lines + 1] = ('{\n%s} >%s/%d'):format(block.text, outputs, k)
         elseif block.kind ~= 'text' then
@@ -38,7 +44,7 @@ local function script(list, outputs)
     return table.concat(lines, '\n') .. '\n'
 end
 
--- A host that is sanitized takes only plugins that are: the page's compilers then have the flags.
+-- A host that is sanitized takes only plugins that are: the pages' compilers then have the flags.
 local function compilers(folder)
     local sanitize = os.getenv 'DLRUN_SANITIZE'
     if not sanitize then return '$PATH' end
@@ -51,14 +57,14 @@ end
 
 local function hasTools() return os.execute 'command -v pkg-config c++ >/dev/null' == 0 end
 
-describe(page, function()
-    it('names every source file that it prints', function()
+describe('the pages for authors of plugins', function()
+    it('name every source file that they print', function()
         for _, block in ipairs(blocks()) do
-            assert.is_true(block.kind == 'sh' or block.kind == 'text' or block.file ~= '', page .. ':' .. block.line)
+            assert.is_true(block.kind == 'sh' or block.kind == 'text' or block.file ~= '', block.at)
         end
     end)
 
-    it('runs as it is printed, outside the source tree', function()
+    it('run as they are printed, outside the source tree', function()
         if not hasTools() then return pending 'pkg-config or a C++ compiler is missing' end
         support.inFolder(function(home)
             local list = blocks()
@@ -71,7 +77,7 @@ describe(page, function()
             assert.equal(0, status, ('%s: %s'):format(at, support.read(home .. '/log')))
             for k, block in ipairs(list) do
                 if block.kind == 'text' then
-                    assert.equal(block.text, support.read(('%s/out/%d'):format(home, k - 1)), page .. ':' .. block.line)
+                    assert.equal(block.text, support.read(('%s/out/%d'):format(home, k - 1)), block.at)
                 end
             end
         end)

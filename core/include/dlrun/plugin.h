@@ -47,8 +47,11 @@ enum { DL_SANITIZER_NONE = 0, DL_SANITIZER_ADDRESS = 1, DL_SANITIZER_THREAD = 2 
 
 /* Identity flags. */
 enum {
-    DL_PLUGIN_LAZY = 1, /* brings one backend of the plugin's name and nothing else: opened when that is first asked for. All
-                         * others found on the search path are opened by dl_init(). */
+    /* The file brings one backend of the plugin's name and nothing else. Found on the search path, it waits: only its identity
+     * is read, and it is opened when that backend is first asked for or backends are listed. Until then its ops and kernels
+     * for other backends do not exist, so a file that has such must not be lazy: those are opened by dl_init(). A file named by
+     * --plugin or dl_plugin_load() is opened at once, lazy or not. */
+    DL_PLUGIN_LAZY = 1,
 };
 
 /* The constant, pointer-free identity block. */
@@ -143,7 +146,9 @@ typedef struct dl_prog {
  *   in       the op's tensors in signature order, lists flattened; an absent optional one is NULL. Inputs of pointwise ops
  *            come already cast to the program's types and expanded (stride 0) to the output's shape.
  *   out      allocated, shape and dtype set. May alias an input only where the op is pointwise, and then element for element.
- *   attr     in signature order, defaults filled in; list lengths of Tensor[] arguments: (n_in - single tensors) / lists.
+ *            In grad, every tensor has its shape, strides and dtype; memory only those that dl_op_def.saves names.
+ *   attr     in signature order, all of them, defaults filled in, in the kind of their type (dl_op_def); list lengths of
+ *            Tensor[] arguments: (n_in - single tensors) / lists.
  *   prog     the op's program for pointwise kernels, else NULL.
  *   epilogue a one-input program to apply to each element of out[0] before it is stored, or NULL. epilogue_attr are its
  *            scalar attributes. Only kernels flagged DL_KERNEL_EPILOGUE see one, and may refuse it in prepare.
@@ -189,9 +194,17 @@ enum {
 
 /* An op. sig is a signature such as
  *     "acme::swiglu(Tensor x, Tensor g, float beta=1.0) -> Tensor"
- * Argument types: Tensor, Tensor? (may be absent), Tensor[] (list), Tensor! / Tensor![] (written), int, float, bool, int[],
- * dtype, Scalar (int or float; takes part in type promotion), string. An op needs either expr, or infer with a kernel or
- * compose. */
+ * Tensors: Tensor, Tensor? (may be absent), Tensor[] (list; several have one length), Tensor! / Tensor![] (written),
+ * Tensor:bool (of that dtype whatever the others have; in pointwise ops). At most 8.
+ * Attributes, and the kind in which a frame has them:
+ *     int, bool, dtype   DL_ATTR_INT: bool 0 or 1, dtype a dl_dtype or -1 for what the op takes as its own
+ *     float              DL_ATTR_FLOAT
+ *     Scalar             DL_ATTR_INT or DL_ATTR_FLOAT as it was given: the two promote differently
+ *     int[]              DL_ATTR_INTS
+ *     string             DL_ATTR_STRING
+ * At most 16. Defaults are numbers (for bool too), or nothing for an empty list: "int[] dims="; strings have none; behind an
+ * attribute with a default all have one. Results: "-> Tensor, Tensor" for two, at most 4, without names; "->" alone for none;
+ * no arrow for one. An op needs either expr, or infer with a kernel or compose. */
 typedef struct dl_op_def {
     uint32_t size;
     uint32_t flags;
@@ -208,17 +221,22 @@ typedef struct dl_op_def {
     /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: not differentiable.
      */
     dl_status (*grad)(dl_graph *, const dl_frame *);
-    /* Which tensors grad reads: names of inputs, "out" or "out1"…; space separated. NULL: none. */
+    /* Which tensors' elements grad reads: names of inputs, "out" or "out1"…; space separated. NULL: none. Shapes and dtypes of
+     * the others can be read too (frame, host->tensor), but emitting a call on one is an error: it has no memory any more. */
     const char *saves;
     void *user;
 } dl_op_def;
 
 /* ---- kernels -------------------------------------------------------------------------------------------------------- */
 
-/* How a plan may be shared: which facts prepare() looked at. */
+/* How a plan may be shared: which facts prepare() looked at.
+ * PER_TYPE is right where run reads shapes, strides and attributes itself, and prepare decides by dtypes, numbers of dimensions
+ * and presence of inputs alone: whether it refuses, the state, scratch_bytes, all of it. A plan made for one shape then serves
+ * every other, and prepare is not asked again. A kernel that refuses by shape, stride (contiguous only) or attribute, or whose
+ * scratch memory grows with the shape, is PER_SHAPE. */
 enum {
-    DL_PLAN_PER_SHAPE = 0, /* op, dtypes, shapes, strides, attributes, device (the default) */
-    DL_PLAN_PER_TYPE = 1,  /* op, dtypes, numbers of dimensions, device: kernels that read shapes in run */
+    DL_PLAN_PER_SHAPE = 0, /* op, dtypes, shapes, strides, alignment, attributes, device (the default) */
+    DL_PLAN_PER_TYPE = 1,  /* op, dtypes, numbers of dimensions, the program, device */
 };
 
 typedef struct dl_plan {
@@ -337,7 +355,8 @@ typedef struct dl_host {
 
     /* In compose and grad. Values: in(k), out(k) (grad: the saved outputs), gradient of output k (grad only). An error sticks:
      * later emits do nothing, and the function's caller sees it; so no emit needs a check. emit's inputs may be
-     * DL_NO_VALUE for absent optionals. attr may be shorter than the signature. */
+     * DL_NO_VALUE for absent optionals. attr may be shorter than the signature, and an entry of kind DL_ATTR_NONE takes the
+     * default. An int is taken for a float, and a whole float for an int, a bool or a dtype; a Scalar keeps its kind. */
     dl_value (*in)(dl_graph *, uint32_t k);
     dl_value (*out)(dl_graph *, uint32_t k);
     dl_value (*grad_out)(dl_graph *, uint32_t k);

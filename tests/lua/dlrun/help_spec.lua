@@ -51,11 +51,38 @@ describe('help', function()
         for line in help():gmatch '[^\n]+' do assert.is_true(#line <= 128) end
     end)
 
-    it('is a global of the REPL only', function()
+    it('shows of a name both the function and the op', function()
+        assert.matches('x:expand(sizes)', help 'expand', 1, true)
+        assert.matches("\n\nrequire('torch.ops').expand(Tensor x, int[] shape) -> Tensor\n", help 'expand', 1, true)
+        assert.matches('^op expand%(Tensor x', help(require 'torch.ops'.expand))
+        assert.is_nil(help 'softmax':find('torch.ops', 1, true)) -- where the op's text is the function's
+    end)
+
+    it('lists the ops in columns', function()
+        local x = torch.ones(2)
+        x.requiresGrad = true
+        torch.pow(x, 3):sum():backward()
+        local text = help 'ops'
+        assert.is_nil(text:find '%.d%d') -- no derived gradients
+        assert.equal(text, help(require 'torch.ops'))
+        for _, name in ipairs {'add', 'convolution', 'where', 'scatter_add'} do
+            assert.matches('%s' .. name .. '%f[%s%z]', text)
+        end
+        local lines = 0
+        for line in text:gmatch '[^\n]+' do
+            assert.is_true(#line <= 128)
+            lines = lines + 1
+        end
+        assert.is_true(lines < 80)
+    end)
+
+    it('is a global everywhere', function()
         local support = require 'tests.lua.support'
         local _, out = support.dlrun({'-i'}, {input = "require 'nn'\nhelp(nn.Linear)\n"})
         assert.matches('inFeatures, outFeatures', out)
-        _, out = support.dlrun {'-e', 'print(rawget(_G, "help"))'}
-        assert.equal('nil\n', out)
+        _, out = support.dlrun {'-e', "help 'pad'"}
+        assert.matches('^op pad%(Tensor x', out)
+        _, out = support.dlrun({'-'}, {input = "help 'pad'"})
+        assert.matches('^op pad%(Tensor x', out)
     end)
 end)

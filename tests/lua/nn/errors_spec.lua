@@ -153,3 +153,37 @@ run(torch.ones(2, 5))
         assert.matches('stdin:4', err)
     end)
 end)
+
+describe('a pointwise() that is wrong', function()
+    local class, base = torch.class('ErrorPointwise', 'nn.Module', {})
+    function class:__init(...)
+        base.__init(self)
+        self.given, self.count = {...}, select('#', ...)
+    end
+    function class:compute(x) return torch.abs(x) end
+    function class:pointwise() return unpack(self.given, 1, self.count) end
+
+    local function run(...) return nn.Sequential(nn.Linear(3, 2), class(...))(torch.ones(1, 3)) end
+
+    it('is told with the layer and what it must return', function()
+        for _, row in ipairs {
+            {{'abbs'}, "there is no op 'abbs'"},
+            {{5}, 'the first is a number'},
+            {{'matmul'}, 'matmul is no expression'},
+            {{'add'}, 'add takes 2 tensors, not one'},
+            {{'leaky_relu', 3}, 'the second is a number'},
+            {{'leaky_relu', {'a'}}, 'number 1 is a string'},
+            {{'leaky_relu', {0.1, false}}, 'number 2 is a boolean'},
+        } do
+            local message = messageOf(run, unpack(row[1]))
+            assert.matches('errors_spec.lua:%d+: model%[2%]: ErrorPointwise: pointwise%(%) must return '
+                .. "an op's name and a table of numbers: " .. row[2] .. '$', message)
+        end
+    end)
+
+    it('may be nothing', function()
+        assert.same({1, 2}, run():size():totable())
+        assert.same({1, 2}, run('abs'):size():totable())
+        assert.same({1, 2}, run('leaky_relu', {0.1}):size():totable())
+    end)
+end)

@@ -218,8 +218,8 @@ typedef struct dl_op_def {
     /* The same op in lower ops: emits calls, then host->returns(graph, output number, value). DL_UNSUPPORTED, before anything
      * is emitted, for calls that it does not cover. NULL: none. */
     dl_status (*compose)(dl_graph *, const dl_frame *);
-    /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: not differentiable.
-     */
+    /* Emits the gradient of every input that host->needs() and returns it under the input's number. NULL: a backward that comes
+     * to this op fails and says so. */
     dl_status (*grad)(dl_graph *, const dl_frame *);
     /* Which tensors' elements grad reads: names of inputs, "out" or "out1"…; space separated. NULL: none. Shapes and dtypes of
      * the others can be read too (frame, host->tensor), but emitting a call on one is an error: it has no memory any more. */

@@ -49,7 +49,7 @@ typedef struct dl_plugin_info {
     const char *path, *name, *version;
     int32_t state; /* 1 loaded, 0 refused, 2 waits until its backend is asked for */
     int32_t reserved;
-    const char *reason; /* why refused, or what it waits for; "" if loaded */
+    const char *reason; /* why refused, or what it waits for; "" if loaded; valid until a plugin is loaded */
     const char *from;   /* where it was found: "asked for", "DLRUN_PLUGIN_PATH", "the user's folder", "dlrun's own folder" */
 } dl_plugin_info;
 DL_API int32_t dl_plugin_count(void);

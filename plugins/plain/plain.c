@@ -1,7 +1,6 @@
 /* plain.c - a whole dlrun backend of Tier B: plain C, one thread. Copy it to start yours; docs/plugin-backend.md explains it.
  *
- *     cc -O3 -shared -fPIC $(pkg-config --cflags dlrun-plugin) plain.c -o plain.so -lm
- *                                                 (with dlrun installed; in the tree: make, build/plugins/plain.so)
+ *     cc -O3 -shared -fPIC $(pkg-config --cflags dlrun-plugin) plain.c -o plain.so -lm    (in the tree: make, build/plugins)
  *     dlrun --plugin=./plain.so --backend=plain scripts/mnist.lua
  *
  * A backend brings memory (alloc, free, copy, synchronize) and kernels. Six kernels are enough, since the core makes every
@@ -14,7 +13,7 @@
  *
  * How a kernel is called. The core checks the arguments and allocates the outputs, asks prepare(frame, plan) once for each kind
  * of call, keeps the plan, and calls run(frame, plan) as often as that kind comes. Without a prepare, run takes whatever comes.
- * The frame has tensors (in, out) and other arguments (attr) in the order of the op's signature: help 'gather' at the prompt.
+ * The frame has tensors (in, out) and other arguments (attr) in the order of the op's signature: dlrun -e "help 'gather'".
  *
  * What a kernel may not assume: that tensors are contiguous, begin where their memory begins (byte_offset), or have elements at
  * all. Strides count elements and are never negative; an input may be expanded (stride 0). An output shares no memory with an
@@ -27,8 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* LAZY: the file brings one backend of its own name, so it need not be opened before somebody asks for that. With ops besides,
- * drop it: they would not exist until then. */
+/* LAZY: it waits until somebody asks for the backend. Drop the flag in a plugin with ops besides: they would wait, too. */
 DL_PLUGIN_IDENTITY_FLAGS("plain", "1.0.0", 0, DL_PLUGIN_LAZY);
 
 static const dl_host *host; /* the core's functions, given to dl_plugin_init */

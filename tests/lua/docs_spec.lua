@@ -42,3 +42,25 @@ describe('examples of', function()
         end
     end
 end)
+
+-- The same scripts, the backend given on the command line.
+describe('examples of README.md run on', function()
+    local folder = os.getenv 'DLRUN_BUILD' .. '/plugins/'
+    for name, arguments in pairs {plain = {'--plugin=' .. folder .. 'plain.so', '--backend=plain'},
+        opencl = {'--backend=opencl'}} do
+        it(name, function()
+            local _, out = support.dlrun {arguments[2] and arguments[1] or '--list-backends', '--list-backends'}
+            if not out:find('\n  ' .. name .. ':0 ', 1, true) then return pending('there is no device of ' .. name) end
+            for _, example in ipairs(examples 'README.md') do
+                support.inFolder(function(temporary)
+                    support.write(temporary .. '/example.lua', example.text)
+                    arguments[#arguments + 1] = temporary .. '/example.lua'
+                    local status, text, err = support.dlrun(arguments)
+                    arguments[#arguments] = nil
+                    assert(status == 0 and err == '', ('README.md:%d: %s'):format(example.line, err))
+                    assert.is_true(tonumber(text) < 1.5)
+                end)
+            end
+        end)
+    end
+end)

@@ -168,11 +168,12 @@ dl_status grad_linear(dl_graph *g, const dl_frame *f) {
 
 /* ---- addmm --------------------------------------------------------------------------------------------------------- */
 
-/* Integers have no fraction of themselves to give. */
+/* Integers have no fraction of themselves to give, and their factors are int64. */
 static dl_status whole_factor(const dl_frame *f, uint32_t k, const char *name) {
     const double x = attr_float(f, k);
-    if (is_floating(f->in[1]->type) || x == floor(x)) return DL_OK;
-    return dl_failf(DL_INVALID, "expected a whole %s for %s, got %g", name, dl_dtype_name(f->in[1]->type), x);
+    if (is_floating(f->in[1]->type) || (x == floor(x) && x >= -0x1p63 && x < 0x1p63)) return DL_OK;
+    return dl_failf(DL_INVALID, "expected a whole %s between -2^63 and 2^63 for %s, got %g", name,
+                    dl_dtype_name(f->in[1]->type), x);
 }
 
 dl_status infer_addmm(dl_frame *f) {
@@ -194,10 +195,17 @@ dl_status infer_addmm(dl_frame *f) {
     return out_shape(f, 0, a->type, &s);
 }
 
+/* Integers stay what they are and wrap: a floating factor would promote them to float32. */
+static dl_value times(dl_graph *g, dl_value x, dl_dtype type, double factor) {
+    if (is_floating(type) || factor == 1) return e_scale(g, x, factor);
+    return emit1(g, "mul_scalar", x, ATTRS(DL_INT((int64_t)factor)));
+}
+
 dl_status compose_addmm(dl_graph *g, const dl_frame *f) {
-    double beta = attr_float(f, 0);
-    dl_value y = e_scale(g, product(g, dl_graph_in(g, 1), dl_graph_in(g, 2)), attr_float(f, 1));
-    dl_graph_returns(g, 0, beta == 0 ? y : e_add(g, y, e_scale(g, dl_graph_in(g, 0), beta)));
+    const double beta = attr_float(f, 0);
+    const dl_dtype type = f->out[0]->type;
+    dl_value y = times(g, product(g, dl_graph_in(g, 1), dl_graph_in(g, 2)), type, attr_float(f, 1));
+    dl_graph_returns(g, 0, beta == 0 ? y : e_add(g, y, times(g, dl_graph_in(g, 0), type, beta)));
     return dl_graph_status(g);
 }
 

@@ -284,6 +284,8 @@ static const row shapes[] = {
     {"addmm", "4 2,3 3,4", "", "float64 (2, 4)"},
     {"addmm", "1 5,2,3 5,3,4", "", "float64 (5, 2, 4)"},
     {"addmm", "3 2,3 3,4", "", "!c of shape (3) does not broadcast to the product's shape (2, 4)"},
+    {"addmm", "n:4 n:2,3 n:3,4", "1 0.5", "!expected a whole alpha between -2^63 and 2^63 for int32, got 0.5"},
+    {"addmm", "n:4 n:2,3 n:3,4", "1e30", "!expected a whole beta between -2^63 and 2^63 for int32, got 1e+30"},
     {"addmm", "4 2,3 2,3", "", "!expected a of (n, k) and b of (k, m)"},
     {"reduce", "2,3,4", "2 6", "float64 (2)"},
     {"reduce", "i:2,3,4", "0 14", "int64 (2, 3, 4)"},

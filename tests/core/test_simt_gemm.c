@@ -78,8 +78,29 @@ static void addmm(void **state) {
         }
 }
 
+/* Integers: exact, and they wrap. */
+static void whole_addmm(void **state) {
+    (void)state;
+    MIRROR_OR_SKIP();
+    static const double factors[][2] = {{2, 1}, {2, 3}, {-1, 7}, {0, 65537}};
+    for (dl_dtype type = DL_U8; type <= DL_I64; type++)
+        for (size_t k = 0; k < sizeof factors / sizeof *factors; k++) {
+            const dl_attr attr[] = {A_FLOAT(factors[k][0]), A_FLOAT(factors[k][1])};
+            dl_tensor c, a, b, y;
+            cells_make(&c, type, 1, (int64_t[]){3}, &rng);
+            cells_make(&a, type, 2, (int64_t[]){2, 4}, &rng);
+            cells_make(&b, type, 2, (int64_t[]){4, 3}, &rng);
+            for (int64_t i = 0; i < 3; i++) cells_set(&c, i, cells_rounded(type, (double)(100 + 13 * i)));
+            for (int64_t i = 0; i < 8; i++) cells_set(&a, i, type == DL_I32 || type == DL_I64 ? 4097 + i : 100 + i);
+            for (int64_t i = 0; i < 12; i++) cells_set(&b, i, type == DL_I64 ? 0x1p30 + (double)i : 90 + i);
+            cells_make(&y, type, 2, (int64_t[]){2, 3}, &rng);
+            mirror_call("addmm", (const dl_tensor *[]){&c, &a, &b}, 3, &y, 1, attr, 2, 0);
+            dl_tensor_clear(&c), dl_tensor_clear(&a), dl_tensor_clear(&b), dl_tensor_clear(&y);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(expanded), cmocka_unit_test(linear),
-                                       cmocka_unit_test(addmm)};
+                                       cmocka_unit_test(addmm), cmocka_unit_test(whole_addmm)};
     return cmocka_run_group_tests(tests, mirror_start, NULL);
 }

@@ -31,7 +31,7 @@ static dl_status check_shape(int32_t ndim, const int64_t *shape) {
     return DL_OK;
 }
 
-/* PyTorch's can_cast: no float to integer, nothing but bool to bool. A comparison's bool fits uint8 bit for bit. */
+/* PyTorch's can_cast: no float to integer, nothing but bool to bool. */
 static int may_store(dl_dtype result, dl_dtype given) {
     if (result == given) return 1;
     if (given == DL_BOOL) return 0;
@@ -50,10 +50,9 @@ static dl_status meet_given(dl_call_context *c, uint32_t k, dl_dtype type, int32
     if (!may_store(type, out->type))
         return dl_failf(DL_INVALID, "a %s result cannot be stored in a %s tensor; convert it first", dl_dtype_name(type),
                         dl_dtype_name(out->type));
-    int same = type == out->type || (type == DL_BOOL && out->type == DL_U8);
     /* creation ops and copies convert while they write: their kernels read the type off the output */
     int converts = c->op->n_tensors == 0 || c->op->is_copy;
-    if (!same && !converts) {
+    if (type != out->type && !converts) {
         c->aside |= 1u << k;
         memset(&c->temp[k], 0, sizeof c->temp[k]);
         return dl_tensor_new(&c->temp[k], type, ndim, shape, c->frame.device);

@@ -225,7 +225,7 @@ static void test_disjoint_parts(void **state) {
 
 static void test_given_dtype(void **state) {
     (void)state;
-    dl_tensor x, wide, whole, flags, half, out64;
+    dl_tensor x, wide, whole, flags, half, out64, bytes;
     et_make(&x, DL_F32, "2", (const double[]){1.5, 2.5});
     et_make(&wide, DL_F64, "2", (const double[]){1, 2});
     et_make(&whole, DL_I32, "2", (const double[]){3, 4});
@@ -245,7 +245,14 @@ static void test_given_dtype(void **state) {
     assert_fails(et_try("add", &flags, IN(&flags, &whole), NONE), DL_INVALID, "cannot be stored in a bool tensor");
     et_call("lt", &half, IN(&x, &wide), NONE);
     EXPECT(&half, 0, 0);
-    et_clear(&x, &wide, &whole, &flags, &half, &out64);
+    et_make(&bytes, DL_U8, "2", (const double[]){7, 7});
+    et_call("lt", &bytes, IN(&whole, &wide), NONE);
+    EXPECT(&bytes, 0, 0);
+    et_call("ge", &bytes, IN(&whole, &wide), NONE);
+    EXPECT(&bytes, 1, 1);
+    et_call("logical_not", &bytes, IN(&bytes), NONE);
+    EXPECT(&bytes, 0, 0);
+    et_clear(&x, &wide, &whole, &flags, &half, &out64, &bytes);
 }
 
 static void test_given_shape(void **state) {

@@ -110,10 +110,11 @@ static dl_status need_backend(const char *name, const dl_backend_entry **out) {
     const dl_backend_entry *entry;
     for (int32_t k = 0; (entry = dl_backend_at(k)) && n < sizeof known; k++)
         n += (size_t)snprintf(known + n, sizeof known - n, k ? ", %s" : "%s", entry->api.name);
+    dl_plugins_list_waiting(known, sizeof known);
     char reason[512];
     dl_plugin_refusal(name, reason, sizeof reason);
     return dl_failf(DL_INVALID, "there is no backend '%s'%s%s; there is: %s", name, *reason ? ": " : "", reason,
-                    n ? known : "none");
+                    *known ? known : "none");
 }
 
 int32_t dl_backend_count(void) {
@@ -133,12 +134,18 @@ dl_status dl_backend_devices(const char *backend, int32_t *n) {
     return entry->api.count(n);
 }
 
+static dl_status no_such_index(const dl_backend_entry *entry, int32_t n, const char *asked) {
+    return dl_failf(DL_INVALID, "backend '%s' has %d device%s; number %.64s was asked for (they count from 0)", entry->api.name,
+                    n, n == 1 ? "" : "s", asked);
+}
+
 static dl_status check_index(const dl_backend_entry *entry, int32_t index) {
     int32_t n = 0;
+    char asked[16];
     DL_TRY(entry->api.count(&n));
     if (index >= 0 && index < n) return DL_OK;
-    return dl_failf(DL_INVALID, "backend '%s' has %d device%s; number %d was asked for (they count from 0)", entry->api.name, n,
-                    n == 1 ? "" : "s", index);
+    snprintf(asked, sizeof asked, "%d", index);
+    return no_such_index(entry, n, asked);
 }
 
 dl_status dl_backend_device(const char *backend, int32_t index, dl_device_facts *out) {
@@ -262,7 +269,10 @@ static dl_status find_index(const dl_backend_entry *entry, const char *device, i
     if (!device) return DL_OK;
     if (!is_number(device)) return find_named(entry, device, index);
     const long value = strtol(device, NULL, 10); /* too large a number becomes LONG_MAX */
-    *index = value < INT32_MAX ? (int32_t)value : INT32_MAX;
+    int32_t n = 0;
+    DL_TRY(entry->api.count(&n));
+    if (value >= n) return no_such_index(entry, n, device);
+    *index = (int32_t)value;
     return DL_OK;
 }
 

@@ -15,8 +15,12 @@
 
 enum { NOTES_LIMIT = 1 << 20 }; /* no honest note segment is larger */
 
+static dl_status check_magic(const Elf64_Ehdr *h) {
+    if (memcmp(h->e_ident, ELFMAG, SELFMAG) == 0) return DL_OK;
+    return dl_failf(DL_ABI, "not a shared object: no ELF header");
+}
+
 static dl_status check_header(const Elf64_Ehdr *h) {
-    if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0) return dl_failf(DL_ABI, "not a shared object: no ELF header");
     if (h->e_ident[EI_CLASS] != ELFCLASS64) return dl_failf(DL_ABI, "not a 64-bit shared object");
     if (h->e_ident[EI_DATA] != ELFDATA2LSB) return dl_failf(DL_ABI, "not a little-endian shared object");
     if (h->e_type != ET_DYN) return dl_failf(DL_ABI, "an ELF file, but not a shared object");
@@ -89,13 +93,16 @@ static dl_status scan_segments(const elf_file *f, const Elf64_Phdr *segments, ui
 }
 
 static dl_status scan_file(const elf_file *f, dl_identity *out) {
-    Elf64_Ehdr header;
+    Elf64_Ehdr header = {0};
+    /* Of a short file that was never a shared object, too, what it is not is said, rather than how long one would be. */
+    DL_TRY(dl_elf_read(f, 0, &header, f->bytes < SELFMAG ? f->bytes : SELFMAG, "ELF header"));
+    DL_TRY(check_magic(&header));
     DL_TRY(dl_elf_read(f, 0, &header, sizeof header, "ELF header"));
     DL_TRY(check_header(&header));
     const uint64_t bytes = header.e_phnum * sizeof(Elf64_Phdr);
     Elf64_Phdr *segments = dl_mem(NULL, bytes);
     if (!segments) return dl_failf(DL_NOMEM, "out of memory reading its program headers");
-    dl_status status = dl_elf_read(f, header.e_phoff, segments, bytes, "program headers");
+    dl_status status = dl_elf_read(f, header.e_phoff, segments, bytes, "table of program headers");
     if (status == DL_OK) status = scan_segments(f, segments, header.e_phnum, out);
     if (status == DL_OK) status = dl_elf_check_loadable(f, &header, segments);
     dl_mem(segments, 0);

@@ -211,6 +211,14 @@ dl_status dl_plugins_open_waiting(const char *name) {
     return first;
 }
 
+void dl_plugins_list_waiting(char *list, size_t capacity) {
+    size_t n = strlen(list);
+    pthread_mutex_lock(&loader_lock);
+    for (const candidate *c = candidates; c && n < capacity; c = c->next)
+        if (c->state == WAITING) n += (size_t)snprintf(list + n, capacity - n, n ? ", %s" : "%s", c->identity.name);
+    pthread_mutex_unlock(&loader_lock);
+}
+
 /* ---- public --------------------------------------------------------------------------------------------------------- */
 
 static dl_status load_locked(const char *path, const struct stat *facts) {
@@ -225,6 +233,7 @@ static dl_status load_locked(const char *path, const struct stat *facts) {
 dl_status dl_plugin_load(const char *path) {
     struct stat facts;
     DL_TRY(dl_init_ops());
+    if (!*path) return dl_failf(DL_INVALID, "a plugin's file was expected, such as ./acme.so; the path given is empty");
     char *file = realpath(path, NULL); /* with a slash in it, dlopen does not search */
     if (!file || stat(file, &facts) != 0) {
         dl_status status = dl_failf(DL_IO, "plugin %s cannot be opened: %s", path, strerror(errno));

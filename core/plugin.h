@@ -10,6 +10,9 @@ dl_status dl_plugins_scan(void);
 /* Opens waiting plugins of this name (NULL: all). The first refusal's status and message; DL_OK if there was nothing to do. */
 dl_status dl_plugins_open_waiting(const char *name);
 
+/* Appends the names of the plugins that wait, which are their backends', to a list of names with ", " between. */
+void dl_plugins_list_waiting(char *list, size_t capacity);
+
 /* Why a plugin of this name, or of a file of this name, was refused; "" if none was. */
 void dl_plugin_refusal(const char *name, char *text, size_t capacity);
 

@@ -84,7 +84,7 @@ static void candidates_are_listed_with_reasons(void **state) {
     info = listed("/text.so");
     assert_int_equal(info.state, 0);
     assert_string_equal(info.name, "");
-    assert_non_null(strstr(info.reason, "truncated"));
+    assert_non_null(strstr(info.reason, "not a shared object: no ELF header"));
     info = listed("/no_identity.so");
     assert_int_equal(info.state, 0);
     assert_non_null(strstr(info.reason, "no identity note"));
@@ -99,7 +99,7 @@ static void lazy_plugins_wait(void **state) {
     int32_t n = 7;
     assert_null(getenv("DLRUN_TEST_LAZY_RAN"));
     assert_null(dl_backend_find("lazy"));
-    assert_fails(dl_device_open("nowhere", &device), DL_INVALID, "there is no backend 'nowhere'; there is: cpu, far");
+    assert_fails(dl_device_open("nowhere", &device), DL_INVALID, "there is no backend 'nowhere'; there is: cpu, far, lazy");
     assert_null(getenv("DLRUN_TEST_LAZY_RAN"));
     assert_fails(dl_backend_devices("lazy", &n), DL_UNSUPPORTED, "no lazy device is plugged in");
     assert_int_equal(n, 0);

@@ -108,6 +108,10 @@ describe('the search for plugins', function()
         assert.equal(1, status)
         assert.equal('', out)
         assert.matches('^dlrun: plugin .*no_identity.so refused: not a dlrun plugin', err)
+        status, out, err = support.dlrun {'--plugin=', '-e', 'print "ran"'}
+        assert.equal(1, status)
+        assert.equal('', out)
+        assert.equal("dlrun: a plugin's file was expected, such as ./acme.so; the path given is empty\n", err)
     end)
 end)
 

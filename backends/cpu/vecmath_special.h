@@ -161,7 +161,7 @@ static inline double dl_digamma_f64(double x) {
     if (x == 0) return copysign(INFINITY, -x);
     if (x < 0) {
         if (x == floor(x)) return NAN;
-        const double turn = x - floor(x);
+        const double turn = x - rint(x); /* exact, also just below 0 */
         return dl_digamma_f64(1 - x) - M_PI / tan(M_PI * turn);
     }
     double shift = 0;
@@ -183,7 +183,7 @@ static inline float dl_digamma_f32(float x) { return (float)dl_digamma_f64(x); }
 static inline double dl_trigamma_f64(double x) {
     if (x <= 0) {
         if (x == floor(x)) return x == -INFINITY ? NAN : INFINITY;
-        const double s = M_PI / sin(M_PI * (x - floor(x)));
+        const double s = M_PI / sin(M_PI * (x - rint(x)));
         return s * s - dl_trigamma_f64(1 - x);
     }
     double shift = 0;

@@ -508,6 +508,28 @@ static void gamma_functions(void **state) {
     }
 }
 
+/* psi(x) is -1/x, and psi'(x) 1/x^2, close to 0 on both sides. */
+static void gamma_functions_near_0(void **state) {
+    enum { N = 24 };
+    double x[N], psi[N], psi1[N];
+    float narrow[N], psi_f32[N];
+    dl_prog p;
+    dl_ins ins[3];
+    (void)state;
+    for (int i = 0; i < N; i++) narrow[i] = (float)(x[i] = (i % 2 ? 1.0 : -1.0) * pow(10, -18 - i / 2));
+    one_op(&p, ins, DL_OP_DIGAMMA, DL_F64, 1);
+    run_flat(&p, DL_F64, (void *[]){x}, psi, N);
+    one_op(&p, ins, DL_OP_TRIGAMMA, DL_F64, 1);
+    run_flat(&p, DL_F64, (void *[]){x}, psi1, N);
+    one_op(&p, ins, DL_OP_DIGAMMA, DL_F32, 1);
+    run_flat(&p, DL_F32, (void *[]){narrow}, psi_f32, N);
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(psi[i] * x[i] + 1) < 1e-14);
+        assert_true(fabs(psi1[i] * x[i] * x[i] - 1) < 1e-14);
+        assert_true(fabsf(psi_f32[i] * narrow[i] + 1) < 1e-6f);
+    }
+}
+
 /* ---- layouts -------------------------------------------------------------------------------------------------------- */
 
 /* a + 3 b, then the same in every layout: the flat loop is the reference. */
@@ -715,7 +737,7 @@ int main(void) {
         cmocka_unit_test(half_precision),       cmocka_unit_test(large_tensors_use_threads),
         cmocka_unit_test(index_is_logical),     cmocka_unit_test(many_registers),
         cmocka_unit_test(output_in_the_middle), cmocka_unit_test(integer_division),
-        cmocka_unit_test(what_it_refuses),
+        cmocka_unit_test(what_it_refuses),      cmocka_unit_test(gamma_functions_near_0),
     };
     return cmocka_run_group_tests(tests, load_plugin, NULL);
 }

@@ -76,7 +76,37 @@ static void ranges(void **state) {
     }
 }
 
+/* More dimensions than one loop goes over, in memory order and in orders that no two of them can be joined in. */
+static void many_dimensions(void **state) {
+    (void)state;
+    MIRROR_OR_SKIP();
+    static const int64_t shape[] = {2, 2, 3, 2, 2, 2, 2, 2, 2};
+    for (int ndim = 7; ndim <= 9; ndim++)
+        for (int dim = 0; dim < ndim; dim += 2)
+            for (int spread = 0; spread < 2; spread++) {
+                int64_t left[9];
+                dl_tensor x, all[2], one[2];
+                int n = 0;
+                for (int d = 0; d < ndim; d++)
+                    if (d != dim) left[n++] = shape[d];
+                cells_random(&x, DL_F32, ndim, shape, spread ? &rng : NULL);
+                for (int out = 0; out < 2; out++) {
+                    cells_make(&all[out], out ? DL_I64 : DL_F32, ndim, shape, spread ? &rng : NULL);
+                    cells_make(&one[out], out ? DL_I64 : DL_F32, n, left, spread ? &rng : NULL);
+                }
+                const dl_tensor *in[] = {&x};
+                mirror_call("sort", in, 1, all, 2, (const dl_attr[]){A_INT(dim), A_INT(1)}, 2, 0);
+                mirror_call("topk", in, 1, all, 2, (const dl_attr[]){A_INT(shape[dim]), A_INT(dim), A_INT(0)}, 3, 0);
+                mirror_call("kthvalue", in, 1, one, 2, (const dl_attr[]){A_INT(2), A_INT(dim)}, 2, 0);
+                mirror_call("median", in, 1, one, 2, (const dl_attr[]){A_INT(dim)}, 1, 0);
+                mirror_call("mode", in, 1, one, 2, (const dl_attr[]){A_INT(dim - ndim)}, 1, 0);
+                dl_tensor_clear(&x);
+                for (int out = 0; out < 2; out++) dl_tensor_clear(&all[out]), dl_tensor_clear(&one[out]);
+            }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(long_lines), cmocka_unit_test(ranges)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(long_lines), cmocka_unit_test(ranges),
+                                       cmocka_unit_test(many_dimensions)};
     return cmocka_run_group_tests(tests, mirror_start, NULL);
 }

@@ -1,4 +1,5 @@
 -- host.lua: elements between tensors and Lua: nested tables in and out, loops over elements.
+local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local class = require 'torch.class'
 local raw = require 'torch.raw'
@@ -42,8 +43,10 @@ local function write(x, data)
 end
 M.write = write
 
+local truth = {array = ffi.typeof 'bool[?]'} -- what is not 0 becomes true in it, which a stored bool must be
+
 -- The C array type in which values for x are given to write().
-local function hostType(type) return type.packed and types.byName.Float or type end
+local function hostType(type) return type.packed and types.byName.Float or type.kind == 'bool' and truth or type end
 
 -- One element read from a C array, as Lua has it.
 local function value(data, k, type)
@@ -125,13 +128,17 @@ local function callable(f, what)
     return f
 end
 
+-- read()'s array, to store results through.
+local function assignable(data, type) return type.kind == 'bool' and ffi.cast('bool *', data) or data end
+
 -- x[i] = f(x[i]) in logical order; where f returns nil the element stays.
 function Tensor.apply(x, f)
     callable(f, 'apply')
     local data, n, type = read(x)
+    local out = assignable(data, type)
     for k = 0, n - 1 do
         local new = f(value(data, k, type))
-        if new ~= nil then data[k] = new end
+        if new ~= nil then out[k] = new end
     end
     return write(x, data)
 end
@@ -148,9 +155,10 @@ function Tensor.map(x, y, f)
     callable(f, 'map')
     local data, n, type = read(x)
     local other, _, otherType = read(y)
+    local out = assignable(data, type)
     for k = 0, n - 1 do
         local new = f(value(data, k, type), value(other, k, otherType))
-        if new ~= nil then data[k] = new end
+        if new ~= nil then out[k] = new end
     end
     return write(x, data)
 end
@@ -163,9 +171,10 @@ function Tensor.map2(x, y, z, f)
     local data, n, type = read(x)
     local second, _, secondType = read(y)
     local third, _, thirdType = read(z)
+    local out = assignable(data, type)
     for k = 0, n - 1 do
         local new = f(value(data, k, type), value(second, k, secondType), value(third, k, thirdType))
-        if new ~= nil then data[k] = new end
+        if new ~= nil then out[k] = new end
     end
     return write(x, data)
 end

@@ -67,7 +67,7 @@ local function elements(s)
     local type = types.byDtype[s._dtype]
     local n = tonumber(C.dl_storage_bytes(s._s)) / type.bytes
     local data = C.dl_storage_data(s._s)
-    if data == nil and n > 0 then fail('this storage is not on the CPU; copy the tensor with :float() first') end
+    if data == nil and n > 0 then fail("this storage is not on the CPU; copy the tensor with :to('cpu') first") end
     return ffi.cast(type.pointer, data), n - n % 1
 end
 M.elements = elements

@@ -78,6 +78,13 @@ describe('writing', function()
         local b = torch.BoolTensor(1)
         b[1] = true
         assert.is_true(b[1])
+        local flags = torch.BoolTensor {3, 1, 2, 0}
+        assert.same({1, 1, 1, 0}, flags:byte():totable()) -- a stored bool is 0 or 1
+        assert.equal(3, flags:sum())
+        assert.same({1, 1, 0, 1}, flags:apply(function(v) return v and 7 or 0 end):map(flags, function(a, v)
+            return a and v and 5 or 0
+        end):byte():index(1, torch.LongTensor {1, 2, 4, 3}):totable())
+        assert.equal(1, torch.tensor(4, {dtype = 'bool'}):byte():sum())
     end)
 
     it('refuses what is not there', function()

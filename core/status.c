@@ -34,6 +34,7 @@ static void set_message(const char *prefix_format, va_list arguments, const char
 
 dl_status dl_failf(dl_status code, const char *format, ...) {
     va_list arguments;
+    if (code == DL_INTERRUPTED) (void)dl_take_interrupt(); /* who reports it has taken it: it is reported once */
     va_start(arguments, format);
     set_message(format, arguments, NULL);
     va_end(arguments);

@@ -86,6 +86,7 @@ static dl_status enqueue(const dl_frame *f, const product *p) {
     cl_command_queue queue = opencl_stream(f->device, f->stream)->queue;
     const size_t a_at = a->byte_offset / p->element, b_at = b->byte_offset / p->element, c_at = c->byte_offset / p->element;
     int error;
+    CL_TRY(opencl_pace(opencl_of(f->device), opencl_stream(f->device, f->stream)));
     if (c->type == DL_F64)
         error = clblast.f64(ROW_MAJOR, p->a.transpose, p->b.transpose, p->c.rows, p->c.columns, p->a.columns, 1.0, buffer_of(a),
                             a_at, p->a.ld, buffer_of(b), b_at, p->b.ld, 0.0, buffer_of(c), c_at, p->c.ld, &queue, NULL);

@@ -174,6 +174,7 @@ void opencl_close(dl_device *device) {
     simt_close(device);
     opencl_programs_free(d);
     if (d->fault) cl.ReleaseMemObject(d->fault);
+    opencl_pace_end(&d->own);
     if (d->own.queue) cl.ReleaseCommandQueue(d->own.queue);
     if (d->context) cl.ReleaseContext(d->context);
     pthread_mutex_destroy(&d->lock);

@@ -59,3 +59,10 @@ dl_status opencl_fault_judge(opencl_device *d, dl_stream *s, const opencl_fault_
         }
     return opencl_host->fail(DL_INTERNAL, "a kernel reported the unknown fault %d (value %d)", code, value);
 }
+
+dl_status opencl_fault_await(opencl_device *d, dl_stream *s, opencl_errand *e, cl_event last) {
+    const dl_status status = opencl_errand_wait(d, s, e, last);
+    if (status == DL_OK) return opencl_fault_judge(d, s, &e->report);
+    if (e->report.looked) atomic_store(&s->fault_possible, 1);
+    return status;
+}

@@ -2,8 +2,6 @@
 #include "backends/opencl/opencl.h"
 #include <string.h>
 
-enum { LAUNCHES_PER_FLUSH = 16 };
-
 /* *may_fault: is the fault word among them? */
 static dl_status set_arguments(opencl_device *d, opencl_function *f, void *const *args, const uint32_t *arg_bytes,
                                uint32_t n_args, int *may_fault) {
@@ -45,6 +43,7 @@ dl_status opencl_launch(dl_device *device, dl_stream *stream, void *function, co
         return opencl_host->fail(DL_UNSUPPORTED, "kernel %s: OpenCL kernels declare their LOCAL arrays; local_bytes must be 0",
                                  f->entry);
     if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0) return DL_OK;
+    CL_TRY(opencl_pace(d, s));
     int may_fault = 0;
     pthread_mutex_lock(&f->lock);
     dl_status status = set_arguments(d, f, args, arg_bytes, n_args, &may_fault);
@@ -52,7 +51,5 @@ dl_status opencl_launch(dl_device *device, dl_stream *stream, void *function, co
     pthread_mutex_unlock(&f->lock);
     /* Only now: another thread's look in between would have taken the note and read the word before the kernel wrote it. */
     if (status == DL_OK && may_fault) atomic_store(&s->fault_possible, 1);
-    /* Drivers may hold commands back until a flush; the device should work while the host goes on. */
-    if (status == DL_OK && atomic_fetch_add(&s->launches, 1) % LAUNCHES_PER_FLUSH == LAUNCHES_PER_FLUSH - 1) cl.Flush(s->queue);
     return status;
 }

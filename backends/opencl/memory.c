@@ -38,21 +38,61 @@ void opencl_free(dl_device *device, dl_stream *stream, void *data, uint64_t byte
 /* ---- copies ---------------------------------------------------------------------------------------------------------------
  */
 
+enum { SMALL = 1 << 16 }; /* bytes that are cheaper to copy once more on the host than to wait for */
+
+/* The bytes go into an errand of their own: nobody waits. */
+static dl_status send(opencl_device *d, dl_stream *s, cl_mem dst, uint64_t at, const void *src, uint64_t bytes) {
+    opencl_errand *e;
+    cl_event written;
+    CL_TRY(opencl_pace(d, s));
+    CL_TRY(opencl_errand_new(bytes, &e));
+    memcpy(e->bytes, src, (size_t)bytes);
+    const cl_int error = cl.EnqueueWriteBuffer(s->queue, dst, CL_FALSE, at, bytes, e->bytes, 0, NULL, &written);
+    const dl_status status = error == CL_SUCCESS
+                                 ? opencl_errand_go(d, s, e, written)
+                                 : opencl_fail(error, "copying %llu bytes to %s", (unsigned long long)bytes, d->name);
+    opencl_errand_free(e);
+    return status;
+}
+
 static dl_status to_device(opencl_device *d, dl_stream *s, cl_mem dst, uint64_t at, const void *src, uint64_t bytes) {
+    if (bytes <= SMALL) return send(d, s, dst, at, src, bytes);
+    CL_TRY(opencl_drain(d, s));
     const cl_int error = cl.EnqueueWriteBuffer(s->queue, dst, CL_TRUE, at, bytes, src, 0, NULL, NULL);
     if (error == CL_SUCCESS) return DL_OK;
     return opencl_fail(error, "copying %llu bytes to %s", (unsigned long long)bytes, d->name);
 }
 
+static dl_status cannot_read(opencl_device *d, dl_stream *s, cl_int error, uint64_t bytes) {
+    cl.Finish(s->queue); /* the caller is going to free what the report is read to */
+    return opencl_fail(error, "copying %llu bytes from %s", (unsigned long long)bytes, d->name);
+}
+
+static dl_status fetch_into(opencl_device *d, dl_stream *s, opencl_errand *e, cl_mem src, uint64_t at, uint64_t bytes) {
+    cl_event done;
+    CL_TRY(opencl_fault_read(d, s, &e->report));
+    const cl_int error = cl.EnqueueReadBuffer(s->queue, src, CL_FALSE, at, bytes, e->bytes, 0, NULL, &done);
+    if (error != CL_SUCCESS) return cannot_read(d, s, error, bytes);
+    return opencl_fault_await(d, s, e, done);
+}
+
+/* Through an errand, so that it is one wait. */
+static dl_status fetch(opencl_device *d, dl_stream *s, void *dst, cl_mem src, uint64_t at, uint64_t bytes) {
+    opencl_errand *e;
+    CL_TRY(opencl_errand_new(bytes, &e));
+    const dl_status status = fetch_into(d, s, e, src, at, bytes);
+    if (status == DL_OK) memcpy(dst, e->bytes, (size_t)bytes);
+    opencl_errand_free(e);
+    return status;
+}
+
 static dl_status to_host(opencl_device *d, dl_stream *s, void *dst, cl_mem src, uint64_t at, uint64_t bytes) {
     opencl_fault_report report;
+    if (bytes <= SMALL) return fetch(d, s, dst, src, at, bytes);
+    CL_TRY(opencl_drain(d, s));
     CL_TRY(opencl_fault_read(d, s, &report));
     const cl_int error = cl.EnqueueReadBuffer(s->queue, src, CL_TRUE, at, bytes, dst, 0, NULL, NULL);
-    if (error != CL_SUCCESS) {
-        cl.Finish(s->queue); /* the report lies on this stack */
-        return opencl_fail(error, "copying %llu bytes from %s", (unsigned long long)bytes, d->name);
-    }
-    return opencl_fault_judge(d, s, &report);
+    return error == CL_SUCCESS ? opencl_fault_judge(d, s, &report) : cannot_read(d, s, error, bytes);
 }
 
 static int overlap(const void *a, uint64_t a_at, const void *b, uint64_t b_at, uint64_t bytes) {
@@ -76,6 +116,7 @@ static dl_status copy_aside(opencl_device *d, dl_stream *s, cl_mem buffer, uint6
 static dl_status within_device(opencl_device *d, dl_stream *s, cl_mem dst, uint64_t dst_at, cl_mem src, uint64_t src_at,
                                uint64_t bytes) {
     if (dst == src && dst_at == src_at) return DL_OK;
+    CL_TRY(opencl_pace(d, s));
     if (overlap(dst, dst_at, src, src_at, bytes)) return copy_aside(d, s, dst, dst_at, src_at, bytes);
     const cl_int error = enqueue_copy(s, dst, dst_at, src, src_at, bytes);
     return error == CL_SUCCESS ? DL_OK : opencl_fail(error, "copying %llu bytes on %s", (unsigned long long)bytes, d->name);

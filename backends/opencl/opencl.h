@@ -44,7 +44,8 @@ dl_status opencl_fail(cl_int code, const char *format, ...) __attribute__((forma
 struct dl_stream {
     cl_command_queue queue;
     atomic_int fault_possible; /* a kernel with the fault word was enqueued since it was last looked at */
-    atomic_uint launches;      /* see launch.c */
+    atomic_uint commands;      /* enqueued by launch.c and its like; see wait.c */
+    _Atomic(cl_event) mark;    /* the newest marker of wait.c, or NULL */
 };
 
 typedef struct opencl_program opencl_program;   /* compile.c */
@@ -108,6 +109,38 @@ void *opencl_fault(dl_device *device);
 dl_status opencl_fault_read(opencl_device *d, dl_stream *s, opencl_fault_report *report);
 /* After that: DL_OK, or clears the word and returns DL_INVALID with a sentence. */
 dl_status opencl_fault_judge(opencl_device *d, dl_stream *s, const opencl_fault_report *report);
+
+/* ---- waiting (wait.c) -----------------------------------------------------------------------------------------------------
+ */
+
+/* What a command on the queue reads or writes on the host's side, and whether it is done. The driver holds it until the command
+ * has run, so that a host that was interrupted can leave it alone. */
+typedef struct opencl_errand {
+    pthread_mutex_t lock; /* guards state and holders */
+    pthread_cond_t done;
+    int holders;
+    cl_int state; /* CL_QUEUED until it is CL_COMPLETE or an error */
+    opencl_fault_report report;
+    unsigned char bytes[];
+} opencl_errand;
+
+dl_status opencl_errand_new(uint64_t bytes, opencl_errand **out);
+void opencl_errand_free(opencl_errand *e); /* the host's hold */
+/* The event is that of the errand's last command; it is released. The driver holds the errand until then. */
+dl_status opencl_errand_go(opencl_device *d, dl_stream *s, opencl_errand *e, cl_event last);
+/* The same, and waits for it; DL_INTERRUPTED on Ctrl-C. */
+dl_status opencl_errand_wait(opencl_device *d, dl_stream *s, opencl_errand *e, cl_event last);
+
+/* The same for one with a fault report, which is then judged; if interrupted, the next look sees what it would have. */
+dl_status opencl_fault_await(opencl_device *d, dl_stream *s, opencl_errand *e, cl_event last);
+
+/* Waits for an event; DL_INTERRUPTED on Ctrl-C. It must be on its way (clFlush). */
+dl_status opencl_await(opencl_device *d, cl_event event);
+/* Waits until all that is on the queue has run, likewise. For blocking commands, which cannot be interrupted. */
+dl_status opencl_drain(opencl_device *d, dl_stream *s);
+/* To be called before a command that nobody waits for: waits, likewise, while too many are on the queue. */
+dl_status opencl_pace(opencl_device *d, dl_stream *s);
+void opencl_pace_end(dl_stream *s); /* before the queue is released */
 
 /* ---- kernels (compile.c, launch.c) ----------------------------------------------------------------------------------------
  */

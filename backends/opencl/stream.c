@@ -1,4 +1,4 @@
-/* stream.c - in-order queues as streams, markers as events. Only synchronize and a host's event_wait wait. */
+/* stream.c - in-order queues as streams, markers as events. */
 #include "backends/opencl/opencl.h"
 #include <string.h>
 
@@ -12,14 +12,23 @@ dl_status opencl_queue_new(opencl_device *d, cl_command_queue *out) {
     return *out ? DL_OK : opencl_fail(error, "making a queue on %s", d->name);
 }
 
+static dl_status synchronize(opencl_device *d, dl_stream *s, opencl_errand *e) {
+    cl_event end;
+    CL_TRY(opencl_fault_read(d, s, &e->report));
+    const cl_int error = cl.EnqueueMarkerWithWaitList(s->queue, 0, NULL, &end);
+    if (error != CL_SUCCESS) {
+        cl.Finish(s->queue); /* the report is being read */
+        return opencl_fail(error, "waiting for %s", d->name);
+    }
+    return opencl_fault_await(d, s, e, end);
+}
+
 dl_status opencl_synchronize(dl_device *device, dl_stream *stream) {
-    opencl_device *d = opencl_of(device);
-    dl_stream *s = opencl_stream(device, stream);
-    opencl_fault_report report;
-    CL_TRY(opencl_fault_read(d, s, &report));
-    const cl_int error = cl.Finish(s->queue);
-    if (error != CL_SUCCESS) return opencl_fail(error, "waiting for %s", d->name);
-    return opencl_fault_judge(d, s, &report);
+    opencl_errand *e;
+    CL_TRY(opencl_errand_new(0, &e));
+    const dl_status status = synchronize(opencl_of(device), opencl_stream(device, stream), e);
+    opencl_errand_free(e);
+    return status;
 }
 
 dl_status opencl_stream_new(dl_device *device, dl_stream **out) {
@@ -37,6 +46,7 @@ dl_status opencl_stream_new(dl_device *device, dl_stream **out) {
 void opencl_stream_free(dl_device *device, dl_stream *stream) {
     (void)device;
     if (!stream) return;
+    opencl_pace_end(stream);
     cl.ReleaseCommandQueue(stream->queue);
     opencl_host->mem(stream, 0);
 }
@@ -60,8 +70,8 @@ dl_status opencl_event_record(dl_device *device, dl_stream *stream, dl_event **o
 }
 
 dl_status opencl_event_wait(dl_device *device, dl_stream *stream, dl_event *event) {
-    const cl_int error =
-        stream ? cl.EnqueueBarrierWithWaitList(stream->queue, 1, &event->event, NULL) : cl.WaitForEvents(1, &event->event);
+    if (!stream) return opencl_await(opencl_of(device), event->event); /* it was flushed when it was recorded */
+    const cl_int error = cl.EnqueueBarrierWithWaitList(stream->queue, 1, &event->event, NULL);
     return error == CL_SUCCESS ? DL_OK : opencl_fail(error, "waiting for an event on %s", opencl_of(device)->name);
 }
 

@@ -47,6 +47,7 @@ void *opencl_ints(dl_device *device, const int32_t *values, int n) {
     const uint64_t bytes = (uint64_t)n * sizeof *values;
     assert_ok(opencl_api()->alloc(device, device->stream, bytes, &data));
     assert_ok(opencl_api()->copy(device, device->stream, data, 0, 0, values, 0, 1, bytes));
+    assert_ok(opencl_api()->synchronize(device, device->stream));
     return data;
 }
 

@@ -19,7 +19,7 @@ void *opencl_kernel(dl_device *device, const char *source, const char *entry);
 /* Launches one group of n items with buffer arguments in pairs (handle, offset 0): GLOBAL int *x, long x_at. */
 dl_status opencl_run(dl_device *device, dl_stream *stream, void *function, uint32_t n, void *const *buffers, int n_buffers);
 
-/* A buffer of n ints with these contents. */
+/* A buffer of n ints with these contents, there for every stream. */
 void *opencl_ints(dl_device *device, const int32_t *values, int n);
 /* Compares and frees it. */
 void opencl_expect_ints(dl_device *device, dl_stream *stream, void *data, const int32_t *values, int n);

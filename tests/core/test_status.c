@@ -77,6 +77,9 @@ static void interrupt_is_taken_once(void **state) {
     assert_int_equal(dl_take_interrupt(), 1);
     assert_int_equal(dl_take_interrupt(), 0);
     assert_int_equal(dl_interrupted(), 0);
+    dl_interrupt();
+    assert_int_equal(dl_failf(DL_INTERRUPTED, "interrupted"), DL_INTERRUPTED); /* who reports it has taken it */
+    assert_int_equal(dl_interrupted(), 0);
 }
 
 int main(void) {

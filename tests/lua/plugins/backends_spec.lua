@@ -71,6 +71,18 @@ describe('the OpenCL backend', function()
         if not out:find('\n  opencl:0 ', 1, true) then return pending 'there is no OpenCL device here' end
         trainsAsTheCpu 'opencl'
     end)
+
+    it('stops on Ctrl-C while it waits for the device', function()
+        local _, list = dlrun('cpu', '--list-backends')
+        if not list:find('\n  opencl:0 ', 1, true) then return pending 'there is no OpenCL device here' end
+        local code = "local ffi = require 'ffi'; ffi.cdef 'int getpid(void);'\n"
+            .. "local x = torch.randn(1500, 1500)\nfor k = 1, 100 do x = torch.mm(x, x) end\n"
+            .. "os.execute(('(sleep 0.2; kill -INT %d) &'):format(ffi.C.getpid()))\nprint(x:sum())"
+        local status, out, err = support.dlrun({'--backend=opencl', '-e', code}, {before = 'timeout -k 5 60'})
+        assert.equal(130, status)
+        assert.equal('', out)
+        assert.matches('interrupted', err)
+    end)
 end)
 
 describe('plugins/null', function()

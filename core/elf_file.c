@@ -1,7 +1,8 @@
 /* elf_file.c - may dlopen be given this file? A loader maps segments without asking whether the file is long enough: touching a
  * page behind its end is SIGBUS, a table outside the segments SIGSEGV. So a file that was cut off, or whose headers were
- * damaged, is found out here. (What is inside the tables is not examined: a plugin is code, and trusted as such.) Formats:
- * System V gABI, chapters "Program Header" and "Dynamic Section". */
+ * damaged, is found out here. (What is inside the tables, symbols and relocations, is not examined: a loader follows it
+ * wherever it leads, and so a damaged one may crash it. A plugin is code, and trusted as such.) Formats: System V gABI,
+ * chapters "Program Header" and "Dynamic Section". */
 #include "elf_file.h"
 #include "mem.h"
 #include "status.h"
@@ -46,6 +47,9 @@ static dl_status check_segments(const elf_file *f, const image *all) {
         DL_TRY(check_range(f, s->p_offset, s->p_filesz, "loadable segment"));
         if (s->p_filesz > s->p_memsz || s->p_memsz > UINT64_MAX - s->p_vaddr || s->p_vaddr < end)
             return dl_failf(DL_ABI, "malformed: the sizes and addresses of its loadable segments contradict each other");
+        if (s->p_align & (s->p_align - 1))
+            return dl_failf(DL_ABI, "malformed: a loadable segment is aligned to %llu, which is no power of 2",
+                            (unsigned long long)s->p_align);
         end = s->p_vaddr + s->p_memsz;
     }
     return end ? DL_OK : dl_failf(DL_ABI, "malformed: it has no loadable segment");
@@ -60,6 +64,36 @@ static const Elf64_Phdr *loaded_by(const image *all, uint64_t address, uint64_t 
             return s;
     }
     return NULL;
+}
+
+/* Is the memory within a writable segment, to the end of its last page? That is what a loader makes read-only. */
+static int is_writable(const image *all, uint64_t address, uint64_t bytes) {
+    for (uint32_t k = 0; k < all->n; k++) {
+        const Elf64_Phdr *s = &all->segments[k];
+        if (s->p_type != PT_LOAD || !(s->p_flags & PF_W)) continue;
+        if (address < s->p_vaddr || address - s->p_vaddr > s->p_memsz) continue;
+        const uint64_t left = s->p_memsz - (address - s->p_vaddr);
+        if (bytes <= left || bytes - left < s->p_align) return 1;
+    }
+    return 0;
+}
+
+/* Types are numbered up to PT_NUM, and from PT_LOOS to PT_HIPROC by systems and processors. */
+static int is_type(uint32_t type) { return type < PT_NUM || (type >= PT_LOOS && type <= PT_HIPROC); }
+
+/* The other segments are parts of loadable ones, which a loader reads or protects by their addresses. */
+static dl_status check_parts(const image *all) {
+    for (uint32_t k = 0; k < all->n; k++) {
+        const Elf64_Phdr *s = &all->segments[k];
+        const char *wrong = NULL;
+        if (!is_type(s->p_type)) return dl_failf(DL_ABI, "malformed: a segment of the unknown type 0x%x", s->p_type);
+        if (s->p_type == PT_NOTE && s->p_memsz && !loaded_by(all, s->p_vaddr, s->p_memsz)) wrong = "note segment";
+        if (s->p_type == PT_GNU_PROPERTY && !loaded_by(all, s->p_vaddr, s->p_memsz)) wrong = "property segment";
+        if (s->p_type == PT_TLS && s->p_filesz && !loaded_by(all, s->p_vaddr, s->p_filesz)) wrong = "thread-local segment";
+        if (s->p_type == PT_GNU_RELRO && !is_writable(all, s->p_vaddr, s->p_memsz)) wrong = "read-only segment";
+        if (wrong) return dl_failf(DL_ABI, "malformed: its %s lies outside its segments", wrong);
+    }
+    return DL_OK;
 }
 
 /* ---- the dynamic section and the tables that it names ------------------------------------------------------------------ */
@@ -96,7 +130,7 @@ static dl_status check_tables(const image *all, const Elf64_Dyn *dynamic) {
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++) {
         const struct table *t = &tables[k];
         const Elf64_Dyn *at = find(dynamic, t->address), *size = t->size ? find(dynamic, t->size) : NULL;
-        if (!at && t->required) return dl_failf(DL_ABI, "malformed: it has no %s", t->name);
+        if (!at && (t->required || (size && size->d_un.d_val))) return dl_failf(DL_ABI, "malformed: it has no %s", t->name);
         if (!at) continue;
         const uint64_t bytes = size && size->d_un.d_val > t->least ? size->d_un.d_val : t->least;
         if (!loaded_by(all, at->d_un.d_ptr, bytes))
@@ -126,6 +160,7 @@ dl_status dl_elf_check_loadable(const elf_file *f, const Elf64_Ehdr *header, con
     const image all = {segments, header->e_phnum};
     const Elf64_Phdr *dynamic = NULL;
     DL_TRY(check_segments(f, &all));
+    DL_TRY(check_parts(&all));
     /* No loader reads section headers, but linkers put them last: where they are cut off, so may be more. Stripped of them, a
      * file states offset 0. */
     if (header->e_shoff)

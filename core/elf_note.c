@@ -15,8 +15,12 @@
 
 enum { NOTES_LIMIT = 1 << 20 }; /* no honest note segment is larger */
 
-static dl_status check_magic(const Elf64_Ehdr *h) {
-    if (memcmp(h->e_ident, ELFMAG, SELFMAG) == 0) return DL_OK;
+/* Of a short file that never was a shared object, too, what it is not is said, rather than how long one would be. */
+static dl_status check_magic(const elf_file *f) {
+    char magic[SELFMAG] = {0};
+    const size_t n = f->bytes < SELFMAG ? (size_t)f->bytes : SELFMAG;
+    DL_TRY(dl_elf_read(f, 0, magic, n, "ELF header"));
+    if (n && memcmp(magic, ELFMAG, n) == 0) return DL_OK;
     return dl_failf(DL_ABI, "not a shared object: no ELF header");
 }
 
@@ -93,10 +97,8 @@ static dl_status scan_segments(const elf_file *f, const Elf64_Phdr *segments, ui
 }
 
 static dl_status scan_file(const elf_file *f, dl_identity *out) {
-    Elf64_Ehdr header = {0};
-    /* Of a short file that was never a shared object, too, what it is not is said, rather than how long one would be. */
-    DL_TRY(dl_elf_read(f, 0, &header, f->bytes < SELFMAG ? f->bytes : SELFMAG, "ELF header"));
-    DL_TRY(check_magic(&header));
+    Elf64_Ehdr header;
+    DL_TRY(check_magic(f));
     DL_TRY(dl_elf_read(f, 0, &header, sizeof header, "ELF header"));
     DL_TRY(check_header(&header));
     const uint64_t bytes = header.e_phnum * sizeof(Elf64_Phdr);

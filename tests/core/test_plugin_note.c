@@ -118,7 +118,14 @@ static void files_that_are_no_plugins(void **state) {
     assert_int_equal(mkfifo(fifo, 0600), 0);
     assert_fails(dl_identity_read(fifo, &identity), DL_ABI, "not a regular file");
     unlink(fifo);
-    assert_fails(judge((image){malloc(1), 0}), DL_ABI, "truncated: its ELF header");
+    assert_fails(judge((image){malloc(1), 0}), DL_ABI, "not a shared object: no ELF header");
+    image few = copy_of_good();
+    few.n = 6;
+    memcpy(few.bytes, "hello\n", few.n);
+    assert_fails(judge(few), DL_ABI, "not a shared object: no ELF header");
+    few = copy_of_good();
+    few.n = 6;
+    assert_fails(judge(few), DL_ABI, "truncated: its ELF header reaches to byte 64, the file has 6");
     image text = copy_of_good();
     memset(text.bytes, '#', 64);
     assert_fails(judge(text), DL_ABI, "no ELF header");
@@ -136,7 +143,8 @@ static void offsets_outside_the_file(void **state) {
     segment_of_note(&at);
     assert_fails(judge(WITH(HEADER(e_phoff), Elf64_Off, good.n + 1)), DL_ABI, "truncated");
     assert_fails(judge(WITH(HEADER(e_phoff), Elf64_Off, UINT64_MAX - 8)), DL_ABI, "truncated");
-    assert_fails(judge(WITH(HEADER(e_phoff), Elf64_Off, good.n - 8)), DL_ABI, "truncated: its program header");
+    assert_fails(judge(WITH(HEADER(e_phoff), Elf64_Off, good.n - 8)), DL_ABI,
+                 "truncated: its table of program headers reaches");
     assert_fails(judge(WITH(at + offsetof(Elf64_Phdr, p_offset), Elf64_Off, good.n - 4)), DL_ABI,
                  "truncated: its note segment");
     assert_fails(judge(WITH(at + offsetof(Elf64_Phdr, p_offset), Elf64_Off, UINT64_MAX)), DL_ABI,
@@ -208,7 +216,7 @@ static void truncated_anywhere(void **state) {
     (void)state;
     size_t at;
     Elf64_Phdr segment = segment_of_note(&at);
-    for (size_t n = 0; n < good.n; n += n < segment.p_offset + segment.p_filesz + 64 ? 1 : 97) {
+    for (size_t n = 1; n < good.n; n += n < segment.p_offset + segment.p_filesz + 64 ? 1 : 97) {
         image cut = copy_of_good();
         cut.n = n;
         assert_fails(judge(cut), DL_ABI, "truncated");
@@ -240,6 +248,17 @@ static void segments_that_would_crash_a_loader(void **state) {
     assert_fails(judge(WITH(SEGMENT(p_memsz), Elf64_Xword, 0)), DL_ABI, "contradict each other");
     assert_fails(judge(WITH(SEGMENT(p_memsz), Elf64_Xword, UINT64_MAX)), DL_ABI, "contradict each other");
     assert_fails(judge(WITH(SEGMENT(p_vaddr), Elf64_Addr, UINT64_MAX - 8)), DL_ABI, "contradict each other");
+    assert_fails(judge(WITH(SEGMENT(p_align), Elf64_Xword, 0x41000)), DL_ABI, "no power of 2");
+    assert_fails(judge(WITH(SEGMENT(p_type), Elf64_Word, 0x900001)), DL_ABI, "a segment of the unknown type 0x900001");
+    at = find_segment(PT_GNU_RELRO, &segment);
+    assert_fails(judge(WITH(SEGMENT(p_memsz), Elf64_Xword, (Elf64_Xword)5 << 48)), DL_ABI,
+                 "its read-only segment lies outside");
+    assert_fails(judge(WITH(SEGMENT(p_memsz), Elf64_Xword, UINT64_MAX)), DL_ABI, "its read-only segment lies outside");
+    assert_fails(judge(WITH(SEGMENT(p_vaddr), Elf64_Addr, 0)), DL_ABI, "its read-only segment lies outside");
+    at = find_segment(PT_NOTE, &segment);
+    assert_fails(judge(WITH(SEGMENT(p_vaddr), Elf64_Addr, (Elf64_Addr)1 << 23)), DL_ABI, "its note segment lies outside");
+    assert_fails(judge(WITH(SEGMENT(p_memsz), Elf64_Xword, 0x80000090)), DL_ABI, "its note segment lies outside");
+    assert_fails(judge(WITH(SEGMENT(p_type), Elf64_Word, PT_GNU_PROPERTY)), DL_ABI, "no identity note");
     at = find_segment(PT_DYNAMIC, &segment);
     assert_fails(judge(WITH(SEGMENT(p_type), Elf64_Word, PT_NULL)), DL_ABI, "it has no dynamic section");
     assert_fails(judge(WITH(SEGMENT(p_filesz), Elf64_Xword, 0)), DL_ABI, "a dynamic section of 0 bytes");
@@ -268,6 +287,8 @@ static void tables_outside_the_segments(void **state) {
                          "lies outside its segments");
             found++;
         }
+        if (entry.d_tag == DT_RELA)
+            assert_fails(judge(WITH(at, Elf64_Sxword, 0x6ffffef0)), DL_ABI, "it has no relocation table");
         if (entry.d_tag == DT_STRTAB) assert_fails(judge(WITH(at, Elf64_Sxword, 0x6ffffef0)), DL_ABI, "it has no string table");
         if (entry.d_tag == DT_STRSZ)
             assert_fails(judge(WITH(at + offsetof(Elf64_Dyn, d_un), Elf64_Xword, UINT64_MAX)), DL_ABI,

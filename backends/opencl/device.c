@@ -17,7 +17,9 @@ static struct {
     int32_t n;
     entry devices[MAX_DEVICES];
     cl_uint platforms;
-} found; /* constant once list_once has run */
+    cl_int error; /* the first that asking for platforms, or a platform for devices, gave */
+    int unusable; /* devices there are, but none is_usable */
+} found;          /* constant once list_once has run */
 
 /* ---- facts ----------------------------------------------------------------------------------------------------------------
  */
@@ -68,19 +70,42 @@ static int is_usable(cl_device_id id) {
 static void add_devices(cl_platform_id platform, cl_device_type kind) {
     cl_device_id ids[MAX_DEVICES];
     cl_uint n = 0;
-    if (cl.GetDeviceIDs(platform, kind, MAX_DEVICES, ids, &n) != CL_SUCCESS) return;
+    const cl_int error = cl.GetDeviceIDs(platform, kind, MAX_DEVICES, ids, &n);
+    if (error != CL_SUCCESS) {
+        if (!found.error || found.error == CL_DEVICE_NOT_FOUND) found.error = error; /* that is said of every other kind */
+        return;
+    }
     for (cl_uint k = 0; k < n && k < MAX_DEVICES && found.n < MAX_DEVICES; k++)
-        if (is_usable(ids[k])) found.devices[found.n++] = (entry){platform, ids[k], kind};
+        if (is_usable(ids[k]))
+            found.devices[found.n++] = (entry){platform, ids[k], kind};
+        else
+            found.unusable = 1;
 }
 
 /* GPUs first, so that opencl:0 is one wherever there is one; within a kind the loader's order. */
 static void list_devices(void) {
     static const cl_device_type kinds[] = {CL_DEVICE_TYPE_GPU, CL_DEVICE_TYPE_ACCELERATOR, CL_DEVICE_TYPE_CPU};
     cl_platform_id platforms[MAX_PLATFORMS];
-    if (cl.GetPlatformIDs(MAX_PLATFORMS, platforms, &found.platforms) != CL_SUCCESS) found.platforms = 0;
+    found.error = cl.GetPlatformIDs(MAX_PLATFORMS, platforms, &found.platforms);
+    if (found.error) found.platforms = 0;
     if (found.platforms > MAX_PLATFORMS) found.platforms = MAX_PLATFORMS;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (cl_uint p = 0; p < found.platforms; p++) add_devices(platforms[p], kinds[k]);
+}
+
+static dl_status none_found(void) {
+    const unsigned n = (unsigned)found.platforms;
+    if (!n)
+        return opencl_host->fail(DL_UNSUPPORTED,
+                                 "OpenCL's loader found no driver (ICD); install the GPU's, or PoCL for the CPU with `make "
+                                 "deps-opencl` (Debian package pocl-opencl-icd); clGetPlatformIDs: %s (%d)",
+                                 opencl_error_name(found.error), (int)found.error);
+    if (!found.unusable)
+        return opencl_host->fail(DL_UNSUPPORTED, "OpenCL's %u driver%s no device; clGetDeviceIDs: %s (%d)", n,
+                                 n == 1 ? " lists" : "s list", opencl_error_name(found.error), (int)found.error);
+    return opencl_host->fail(DL_UNSUPPORTED,
+                             "OpenCL's %u driver%s no device with OpenCL 1.2, a compiler and work groups of 256 items", n,
+                             n == 1 ? " has" : "s have");
 }
 
 dl_status opencl_count(int32_t *n) {
@@ -90,13 +115,7 @@ dl_status opencl_count(int32_t *n) {
     pthread_once(&list_once, list_devices);
     *n = found.n;
     if (found.n) return DL_OK;
-    if (found.platforms)
-        return opencl_host->fail(DL_UNSUPPORTED,
-                                 "OpenCL's %u driver%s no device with OpenCL 1.2, a compiler and work groups of 256 items",
-                                 (unsigned)found.platforms, found.platforms == 1 ? " has" : "s have");
-    return opencl_host->fail(DL_UNSUPPORTED,
-                             "OpenCL's loader found no driver (ICD); install the GPU's, or PoCL for the CPU with `make "
-                             "deps-opencl` (Debian package pocl-opencl-icd)");
+    return none_found();
 }
 
 static dl_status find(int32_t index, const entry **out) {

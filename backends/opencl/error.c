@@ -21,6 +21,8 @@ static error_row find(cl_int code) {
     return (error_row){code, DL_INTERNAL, "an error without a name here"};
 }
 
+const char *opencl_error_name(cl_int code) { return find(code).name; }
+
 static const char *advice(dl_status status) {
     switch (status) {
     case DL_DEVICE_LOST:

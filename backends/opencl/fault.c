@@ -12,9 +12,9 @@ static const struct {
     int code;
     const char *format; /* of the value */
 } sentences[] = {
-    {1, "index %d (counted from 0) is out of range"},
-    {2, "label %d (counted from 0) is out of range"},
-    {3, "the mask takes more elements than src has: %d"},
+    {1, "index %lld (counted from 0) is out of range"},
+    {2, "label %lld (counted from 0) is out of range or no whole number"},
+    {3, "the mask takes more elements than src has: %lld"},
 };
 
 static const int32_t no_fault[4];
@@ -45,7 +45,8 @@ static dl_status clear(opencl_device *d, dl_stream *s) {
 }
 
 dl_status opencl_fault_judge(opencl_device *d, dl_stream *s, const opencl_fault_report *report) {
-    const int code = report->word[0], value = report->word[1];
+    const int code = report->word[0];
+    const long long value = (int64_t)((uint64_t)(uint32_t)report->word[2] << 32 | (uint32_t)report->word[1]);
     if (!report->looked || code == 0) return DL_OK;
     CL_TRY(clear(d, s));
     for (size_t k = 0; k < sizeof sentences / sizeof *sentences; k++)
@@ -57,7 +58,7 @@ dl_status opencl_fault_judge(opencl_device *d, dl_stream *s, const opencl_fault_
                                      "the call itself fails)",
                                      text);
         }
-    return opencl_host->fail(DL_INTERNAL, "a kernel reported the unknown fault %d (value %d)", code, value);
+    return opencl_host->fail(DL_INTERNAL, "a kernel reported the unknown fault %d (value %lld)", code, value);
 }
 
 dl_status opencl_fault_await(opencl_device *d, dl_stream *s, opencl_errand *e, cl_event last) {

@@ -37,6 +37,7 @@ dl_status opencl_library_open(void);
 
 /* Leaves "<formatted>: CL_NAME (code)", and what to do about it, and returns the status that error.def gives the code. */
 dl_status opencl_fail(cl_int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *opencl_error_name(cl_int code); /* "CL_NAME" */
 
 /* ---- devices (device.c) ---------------------------------------------------------------------------------------------------
  */

@@ -40,12 +40,26 @@ static void no_driver(void **state) {
     output_of("OCL_ICD_VENDORS=/nonexistent OPENCL_VENDOR_PATH=/nonexistent", text, sizeof text);
     if (!strstr(text, "--backend=opencl: OpenCL's loader found no driver (ICD); install the GPU's, or PoCL"))
         fail_msg("dlrun said: %s", text);
+    assert_non_null(strstr(text, "clGetPlatformIDs: CL_PLATFORM_NOT_FOUND_KHR (-1001)"));
+}
+
+/* PoCL can be told to have only devices that it does not know. */
+static void no_device(void **state) {
+    (void)state;
+    char text[4096];
+    dl_device_facts facts;
+    (void)opencl_device_here();
+    assert_ok(dl_backend_device("opencl", 0, &facts));
+    if (!getenv("DLRUN_BIN") || !strstr(facts.detail, "PoCL")) skip();
+    output_of("POCL_DEVICES=nosuch", text, sizeof text);
+    if (!strstr(text, "no device; clGetDeviceIDs: CL_DEVICE_NOT_FOUND (-1)\n")) fail_msg("dlrun said: %s", text);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_name),
         cmocka_unit_test(no_driver),
+        cmocka_unit_test(no_device),
     };
     return cmocka_run_group_tests(tests, opencl_start, NULL);
 }

@@ -112,15 +112,17 @@ static void faults(void **state) {
     const dl_backend *api = opencl_api();
     static const char check[] = "KERNEL void check(GLOBAL i32 *fault, i64 fault_at, GLOBAL const i32 *x, i64 x_at) {\n"
                                 "    const i64 i = global_id(0);\n"
-                                "    if (x[x_at + i] > 9) fault_set(fault, i ? DL_FAULT_LABEL : DL_FAULT_INDEX, x[x_at + i]);\n"
+                                "    const i64 v = x[x_at + i] < 0 ? x[x_at + i] * ((i64)1 << 33) : x[x_at + i];\n"
+                                "    if (v > 9 || v < 0) fault_set(fault, i ? DL_FAULT_LABEL : DL_FAULT_INDEX, v);\n"
                                 "}\n";
     char *source = malloc(strlen(text_simt_h) + sizeof check);
     strcat(strcpy(source, text_simt_h), check);
     void *f = opencl_kernel(d, source, "check"), *word = api->fault(d);
-    const int32_t cases[3][2] = {{1, 2}, {12, 2}, {1, 12}};
-    const char *const words[3] = {NULL, "index 12 (counted from 0) is out of range",
-                                  "label 12 (counted from 0) is out of range"};
-    for (int k = 0; k < 3; k++) {
+    const int32_t cases[4][2] = {{1, 2}, {12, 2}, {1, 12}, {-3, 2}};
+    const char *const words[4] = {NULL, "index 12 (counted from 0) is out of range",
+                                  "label 12 (counted from 0) is out of range or no whole number",
+                                  "index -25769803776 (counted from 0) is out of range"};
+    for (int k = 0; k < 4; k++) {
         int32_t y[2];
         void *x = opencl_ints(d, cases[k], 2);
         assert_ok(opencl_run(d, d->stream, f, 2, (void *[]){word, x}, 2));

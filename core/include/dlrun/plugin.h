@@ -327,8 +327,9 @@ typedef struct dl_backend {
     int32_t channels_last; /* 1: convolutions are faster on activations laid channels-last */
     int32_t reserved;
     /* ABI minor 1. Tier A: the device's fault word, 16 bytes of device memory that start as 0 and to which kernels write what
-     * bad data they met (dlrun/simt.h: {code, value, 0, 0} as int32_t). The backend looks at it whenever it copies to the host
-     * or synchronises; where the code is not 0 it clears the word and returns DL_INVALID with a sentence. */
+     * bad data they met (dlrun/simt.h: {code, lower half of the value, upper half, 0} as int32_t). The backend looks at it
+     * whenever it copies to the host or synchronises; where the code is not 0 it clears the word and returns DL_INVALID with a
+     * sentence. */
     void *(*fault)(dl_device *);
 } dl_backend;
 

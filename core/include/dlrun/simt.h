@@ -29,7 +29,7 @@
 
 /* Bad data that a kernel met: what it writes to fault[0] (0: none), with the value beside it, before it goes on with 0. */
 #define DL_FAULT_INDEX 1  /* an index out of range */
-#define DL_FAULT_LABEL 2  /* a class label out of range */
+#define DL_FAULT_LABEL 2  /* a class label out of range, or no whole number: what it is without its fraction */
 #define DL_FAULT_LENGTH 3 /* a mask that takes more elements than there are: how many */
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
@@ -183,7 +183,9 @@ DL_MAX_MIN(f32)
 DL_MAX_MIN(f64)
 #endif
 
-/* value is kept within 32 bits. */
+/* The value's lower and upper half. */
 DEVICE void fault_set(GLOBAL i32 *fault, i32 code, i64 value) {
-    if (dl_compare_swap(fault, 0, code) == 0) fault[1] = (i32)max_i64(min_i64(value, 0x7fffffff), -0x7fffffff - 1);
+    if (dl_compare_swap(fault, 0, code) != 0) return;
+    fault[1] = (i32)(u32)value;
+    fault[2] = (i32)(u32)((u64)value >> 32);
 }

@@ -171,7 +171,7 @@ dl_status grad_linear(dl_graph *g, const dl_frame *f) {
 /* Integers have no fraction of themselves to give, and their factors are int64. */
 static dl_status whole_factor(const dl_frame *f, uint32_t k, const char *name) {
     const double x = attr_float(f, k);
-    if (is_floating(f->in[1]->type) || (x == floor(x) && x >= -0x1p63 && x < 0x1p63)) return DL_OK;
+    if (is_floating(f->in[1]->type) || (x == floor(x) && fabs(x) < 0x1p63)) return DL_OK;
     return dl_failf(DL_INVALID, "expected a whole %s between -2^63 and 2^63 for %s, got %g", name,
                     dl_dtype_name(f->in[1]->type), x);
 }

@@ -5,6 +5,7 @@
 #include "core/call.h"
 #include "core/capture.h"
 #include "core/fallback.h"
+#include "core/follow.h"
 #include "core/graph_run.h"
 #include "core/layout.h"
 #include "core/plan.h"
@@ -452,15 +453,20 @@ static dl_status call_composite(dl_op *op, const dl_tensor *const *in, int32_t n
     return dl_fail_named(status, op->name);
 }
 
-/* An op of a list of tensors is not in autocast.def: DL_MAX_TENSORS is enough. */
-static dl_status call_autocast(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
-                               const dl_attr *attr, int32_t n_attr) {
+/* What brings inputs to another type or device before a call. */
+typedef dl_status convert_fn(const dl_op *, const dl_tensor *const *in, int32_t n_in, const dl_tensor **converted,
+                             dl_tensor *made);
+
+/* Calls op with converted inputs. For ops without lists of tensors: DL_MAX_TENSORS is enough. */
+static dl_status call_converted(dl_op *op, convert_fn *convert, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out,
+                                int32_t n_out, const dl_attr *attr, int32_t n_attr, const dl_prog *epilogue,
+                                const dl_attr *epilogue_attr) {
     const dl_tensor *converted[DL_MAX_TENSORS];
     dl_tensor made[DL_MAX_TENSORS];
     DL_TRY(check_counts(op, n_in, n_out));
     for (int32_t k = 0; k < n_in; k++) memset(&made[k], 0, offsetof(dl_tensor, dims));
-    dl_status status = dl_autocast_inputs(op, in, n_in, converted, made);
-    if (status == DL_OK) status = dl_call_op(op, converted, n_in, out, n_out, attr, n_attr, NULL, NULL);
+    dl_status status = convert(op, in, n_in, converted, made);
+    if (status == DL_OK) status = dl_call_op(op, converted, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);
     for (int32_t k = 0; k < n_in; k++) dl_tensor_clear(&made[k]);
     return status;
 }
@@ -468,7 +474,10 @@ static dl_status call_autocast(dl_op *op, const dl_tensor *const *in, int32_t n_
 dl_status dl_call_op(dl_op *op, const dl_tensor *const *in, int32_t n_in, dl_tensor *const *out, int32_t n_out,
                      const dl_attr *attr, int32_t n_attr, const dl_prog *epilogue, const dl_attr *epilogue_attr) {
     if (dl_interrupted() && dl_take_interrupt()) return dl_failf(DL_INTERRUPTED, "interrupted");
-    if (dl_autocast_applies(op, in, n_in)) return call_autocast(op, in, n_in, out, n_out, attr, n_attr);
+    if (dl_follow_applies(op, in, n_in))
+        return call_converted(op, dl_follow_inputs, in, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);
+    if (dl_autocast_applies(op, in, n_in))
+        return call_converted(op, dl_autocast_inputs, in, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);
     atomic_fetch_add_explicit(&call_count, 1, memory_order_relaxed);
     if (op->def.flags & DL_OP_COMPOSITE) return call_composite(op, in, n_in, out, n_out, attr, n_attr);
     return call_once(op, in, n_in, out, n_out, attr, n_attr, epilogue, epilogue_attr);
@@ -529,4 +538,5 @@ void dl_calls(dl_call_stats *out) {
     *out = (dl_call_stats){.calls = call_count};
     dl_plan_counts(&out->plans_made, &out->plans_reused);
     dl_fallback_counts(&out->fallback_calls, &out->fallback_bytes);
+    dl_follow_counts(&out->moved_tensors, &out->moved_bytes);
 }

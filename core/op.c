@@ -1,6 +1,7 @@
 /* op.c - the op registry. Ops and kernels are only ever added; readers need no lock: a pointer is published last. */
 #include "core/op.h"
 #include "core/autocast.h"
+#include "core/follow.h"
 #include "core/mem.h"
 #include "core/status.h"
 #include <math.h>
@@ -188,6 +189,7 @@ dl_status dl_op_make(const dl_op_def *def, const char *plugin, dl_op **out) {
     if (status == DL_OK) status = parse_saves(op);
     if (def->expr && def->rule && strcmp(def->rule, "random") == 0) op->def.flags |= DL_OP_RANDOM;
     op->autocast = dl_autocast_policy_of(op->name);
+    op->follows = dl_follow_bits(op);
     op->is_copy = strcmp(op->name, "copy") == 0;
     op->primitive = is_primitive(op);
     op->takes_first_type = def->expr && def->rule && strcmp(def->rule, "same") == 0 && op->tensors[0].fixed_type < 0;

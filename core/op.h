@@ -42,6 +42,7 @@ typedef struct dl_op {
     const char *plugin;                /* who registered it; "dlrun" for the built-in ones */
     int32_t foreign;                   /* a plugin's: what its functions give is checked */
     int32_t autocast;                  /* dl_autocast_policy */
+    uint32_t follows;                  /* bit k: tensor k may lie on another device (core/follow.h) */
     uint32_t saved_in, saved_out;      /* bit k: grad reads input / output k */
     const dl_kernel *kernels[DL_MAX_BACKENDS][DL_MAX_KERNELS]; /* by falling priority, NULL-terminated */
     /* Pointwise: programs by common dtype, made on first use; gradient ops by input. */

@@ -25,6 +25,28 @@ local function checkArguments(self, input, target)
     end
 end
 
+local function followedTensor(target, leader)
+    if not leader or leader._t.storage == nil or target._t.storage == nil then return target end
+    local device = C.dl_device_of(leader._t)
+    return C.dl_device_of(target._t) == device and target or raw.to(target, device, nil)
+end
+
+-- The target, on the device of the input: one that lies elsewhere moves by itself. Tables: each tensor to its own input, or to
+-- the first where there are not as many.
+local function followed(target, input)
+    if isTensor(target) then
+        return followedTensor(target, isTensor(input) and input or tape.flatten(input)[1])
+    elseif type(target) ~= 'table' then
+        return target
+    end
+    local moved, own, same = {}, type(input) == 'table' and #input == #target, true
+    for k, t in pairs(target) do
+        moved[k] = followed(t, own and input[k] or input)
+        same = same and rawequal(moved[k], t)
+    end
+    return same and target or moved
+end
+
 -- Is this class written in Torch7's way, with updateOutput and updateGradInput of its own?
 local function isClassic(self) return self.compute == nil end
 
@@ -53,7 +75,7 @@ function Criterion:__call__(input, target)
     checkArguments(self, input, target)
     if self.forward ~= Criterion.forward then return self:forward(input, target) end -- written in PyTorch's way
     if isClassic(self) then return callClassic(self, input, target) end
-    return self:compute(input, target)
+    return self:compute(input, followed(target, input))
 end
 
 --- value = criterion:forward(input, target): a Lua number; also criterion.output.
@@ -72,7 +94,8 @@ end
 function Criterion:updateOutput(input, target)
     if isClassic(self) then noCompute(self) end
     local loss
-    loss, self._segment = tape.record(function(x) return self:compute(x, target) end, input, {})
+    local moved = followed(target, input)
+    loss, self._segment = tape.record(function(x) return self:compute(x, moved) end, input, {})
     self._target, self._versions = target, versions(target)
     self.output = loss:item()
     return self.output
@@ -84,7 +107,10 @@ function Criterion:backward(input, target)
     return self:updateGradInput(input, target)
 end
 
-local function one() return ops.full({}, 1) end
+local function one(loss)
+    local unit, device = ops.full({}, 1), C.dl_device_of(loss._t)
+    return C.dl_device_of(unit._t) == device and unit or raw.to(unit, device, nil)
+end
 
 function Criterion:updateGradInput(input, target)
     local segment = rawget(self, '_segment')
@@ -93,7 +119,7 @@ function Criterion:updateGradInput(input, target)
         self:updateOutput(input, target)
         segment = self._segment
     end
-    local grads = tape.backward(segment, input, {}, one(), true, false)
+    local grads = tape.backward(segment, input, {}, one(segment.outputs[1]), true, false)
     local inputs = tape.flatten(input)
     for k = 1, #inputs do grads[k] = grads[k] or tape.zerosLike(inputs[k]) end
     local result = tape.rebuild(input, grads)

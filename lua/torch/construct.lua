@@ -66,27 +66,26 @@ local function onStorage(type, s, offset, sizes, ...)
     return raw.on(s._s, type.dtype, (offset - 1) * type.bytes, shape, strides)
 end
 
--- New memory is on the default device; a tensor or a storage that is shared or converted stays where it is.
-function M.make(type, first, ...)
-    if first == nil then return raw.empty(type.dtype, {0}) end
-    if luaType(first) == 'number' then return uninitialised(type, {first, ...}) end
+function M.make(type, device, first, ...)
+    if first == nil then return raw.empty(type.dtype, {0}, device) end
+    if luaType(first) == 'number' then return uninitialised(type, {first, ...}, device) end
     if isTensor(first) then
         if first._t.type == type.dtype then return raw.alias(first) end
         return raw.to(first, nil, type.dtype)
     end
     if storage.isStorage(first) then
         local isSize = storage.typeOf(first) == types.byName.Long and (type.name ~= 'int64' or storage.isStorage((...)))
-        if isSize then return uninitialised(type, storage.integers(first)) end
+        if isSize then return uninitialised(type, storage.integers(first), device) end
         return onStorage(type, first, ...)
     end
-    if luaType(first) == 'table' then return host.fromTable(first, type) end
+    if luaType(first) == 'table' then return host.fromTable(first, type, device) end
     fail('%s: sizes, a table, a tensor or a storage are expected, not a %s', type.tensorName, class.type(first))
 end
 
-function tensor.construct(type, ...) return M.make(type, ...) end
+function tensor.construct(type, ...) return M.make(type, storage.cpu(), ...) end
 
--- torch.Tensor(...): the default type.
-function F.Tensor(...) return M.make(types.default, ...) end
+-- torch.Tensor(...): the default type, on the default device.
+function F.Tensor(...) return M.make(types.default, nil, ...) end
 
 -- torch.tensor(values [, {dtype=, device=, requiresGrad=}])
 function F.tensor(values, given)

@@ -21,8 +21,7 @@ torch.manualSeed(opt.seed)
 -- The digits that dlrun draws itself, as sequences of 28 rows of 28 points.
 local function draw(count, seed)
     local images, labels = digits.generate(count, seed)
-    local bytes = {dtype = 'uint8', device = 'cpu'} -- where data() has an address
-    local x, y = torch.empty(count, digits.side, digits.side, bytes), torch.empty(count, bytes)
+    local x, y = torch.ByteTensor(count, digits.side, digits.side), torch.ByteTensor(count)
     require 'ffi'.copy(x:data(), images, x:nElement())
     require 'ffi'.copy(y:data(), labels, count)
     return data.tensors(x:float():div(255), y:long():add(1))

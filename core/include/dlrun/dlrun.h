@@ -186,6 +186,7 @@ DL_API dl_status dl_view(int32_t op, const dl_tensor *in, dl_tensor *out, const 
 /* Calls counted since start: total, and those that fell back to the CPU with the bytes they moved. */
 typedef struct dl_call_stats {
     uint64_t calls, plans_made, plans_reused, fallback_calls, fallback_bytes;
+    uint64_t moved_tensors, moved_bytes; /* targets and indices that lay on another device than what they belong to */
 } dl_call_stats;
 DL_API void dl_calls(dl_call_stats *out);
 /* While on, this thread computes with the primitive ops' kernels alone (pointwise, copy, reduce, gemm, gather, scatter_add) and

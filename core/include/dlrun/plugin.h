@@ -195,7 +195,8 @@ enum {
 /* An op. sig is a signature such as
  *     "acme::swiglu(Tensor x, Tensor g, float beta=1.0) -> Tensor"
  * Tensors: Tensor, Tensor? (may be absent), Tensor[] (list; several have one length), Tensor! / Tensor![] (written),
- * Tensor:bool (of that dtype whatever the others have; in pointwise ops). At most 8.
+ * Tensor:bool (of that dtype whatever the others have; in pointwise ops). At most 8. Those named index, target or mask may lie
+ * on another device than the call: they are copied before it.
  * Attributes, and the kind in which a frame has them:
  *     int, bool, dtype   DL_ATTR_INT: bool 0 or 1, dtype a dl_dtype or -1 for what the op takes as its own
  *     float              DL_ATTR_FLOAT

@@ -49,7 +49,7 @@ end
 
 -- The order of the samples lies in the CPU's memory, where single numbers of it are read at no cost.
 local function start(loader)
-    return {next = 1, order = loader.shuffle and torch.randperm(torch.LongTensor():cpu(), loader.size) or nil}
+    return {next = 1, order = loader.shuffle and torch.randperm(torch.LongTensor(), loader.size) or nil}
 end
 
 -- loader() is a new pass for `for x, y in loader() do`; `for x, y in loader do` calls loader(nil, previous x), whose pass is

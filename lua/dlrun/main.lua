@@ -107,13 +107,24 @@ _G.arg = host.arguments
 --- help(x): see help.lua, which is read when it is first asked.
 function _G.help(...) require 'dlrun.help'.help(...) end
 
+-- --conformance with what belongs to it, or nothing of that.
+local function runConformance()
+    if conformance and host.hasScript then
+        error(('--conformance runs no script; for some ops write --conformance=%s/%s'):format(conformance, arg[0]), 0)
+    elseif conformance then
+        answered = require 'dlrun.conformance'.main(conformance, json, caseFiles)
+    elseif json or caseFiles[1] then
+        error(('%s goes with --conformance=BACKEND'):format(json and '--json' or '--cases'), 0)
+    end
+end
+
 local status = guarded(function()
     torch = require 'torch'
     require 'dlrun.plugins'
     for _, option in ipairs(host.options) do
         actions[option[1]](option[2])
     end
-    if conformance then answered = require 'dlrun.conformance'.main(conformance, json, caseFiles) end
+    runConformance()
 end)
 if status or answered then return status or tonumber(answered) or 0 end
 

@@ -166,7 +166,9 @@ local function selected(all, only)
     local some = {}
     for _, op in ipairs(all) do
         if op.name == only then return {op} end
-        if op.name:find('^' .. only .. '$') then table.insert(some, op) end
+        local sound, found = pcall(string.find, op.name, '^' .. only .. '$')
+        if not sound then error(("--conformance: '%s' is no op, and no Lua pattern of names either"):format(only), 0) end
+        if found then table.insert(some, op) end
     end
     if #some == 0 and only ~= DEVICE then error(("there is no op '%s'"):format(only), 0) end
     return some

@@ -241,5 +241,16 @@ describe('the conformance kit', function()
         status, _, err = dlrun {'--conformance', 'cpu/nothing'}
         assert.equal(1, status)
         assert.matches("there is no op 'nothing'", err)
+        status, _, err = dlrun {'--conformance', 'cpu/add['}
+        assert.equal(1, status)
+        assert.matches("'add[' is no op, and no Lua pattern of names either", err, 1, true)
+        status, _, err = dlrun {'--conformance', 'cpu', 'add'}
+        assert.equal(1, status)
+        assert.matches('--conformance runs no script; for some ops write --conformance=cpu/add', err, 1, true)
+        for _, option in ipairs {'--json', '--cases=/dev/null'} do
+            status, _, err = dlrun {option, '-e', '0'}
+            assert.equal(1, status)
+            assert.matches(option:match '[^=]*' .. ' goes with --conformance=BACKEND', err, 1, true)
+        end
     end)
 end)

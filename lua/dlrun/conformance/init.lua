@@ -12,7 +12,7 @@ local C = base.C
 
 local M = {}
 
-local MOST_FAILURES = 5 -- of one op, that are told
+local MOST_FAILURES, MOST_ALIKE = 10, 5 -- of one op, and of one variant of it, that are told
 
 local function openDevice(spec)
     local device = ffi.new 'dl_device *[1]'
@@ -25,7 +25,11 @@ local function backendOf(spec) return (spec:match '^[^:]+') end
 local function indexOf(device) return tonumber(ffi.string(C.dl_device_name(device)):match ':(%d+)$') or 0 end
 
 local function addFailure(op, row, type, variant, message)
-    if #op.failures < MOST_FAILURES then
+    local alike = 0
+    for _, failure in ipairs(op.failures) do alike = alike + (failure.variant == variant and 1 or 0) end
+    if #op.failures == MOST_FAILURES or alike == MOST_ALIKE then
+        op.untold = op.untold + 1
+    else
         table.insert(op.failures, {inputs = row.inputs, attributes = row.attributes, type = type.name, variant = variant,
             message = message})
     end
@@ -141,7 +145,7 @@ local function checkRefused(op, counts)
 end
 
 local function checkOp(op, device, backend, counts, float64)
-    op.results, op.failures, op.coverage = {}, {}, C.dl_op_coverage(op.id, backend)
+    op.results, op.failures, op.untold, op.coverage = {}, {}, 0, C.dl_op_coverage(op.id, backend)
     for _, type in ipairs(types.list) do checkType(op, type, device, backend) end
     checkRefused(op, counts)
     checkGradients(op, device, float64 and types.byName.float64 or types.byName.float32, counts)
@@ -200,7 +204,7 @@ function M.plainCalls(spec, extra)
     require 'torch'
     local device, backend = openDevice(spec), backendOf(spec)
     for _, op in ipairs(cases.ops(extra)) do
-        op.results, op.failures = {}, {}
+        op.results, op.failures, op.untold = {}, {}, 0
         checkType(op, types.byName.float32, device, backend, true)
         if op.failures[1] then return ('%s: %s'):format(op.name, op.failures[1].message) end
     end

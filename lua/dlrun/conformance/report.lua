@@ -43,6 +43,7 @@ function M.failures(ops, general)
             lines[#lines + 1] = ('%s(%s | %s) %s, %s: %s'):format(op.name, failure.inputs, failure.attributes, failure.type,
                 failure.variant, failure.message)
         end
+        if op.untold > 0 then lines[#lines + 1] = ('%s: and %d more'):format(op.name, op.untold) end
     end
     for _, failure in ipairs(general) do lines[#lines + 1] = ('%s: %s'):format(failure.check, failure.message) end
     return table.concat(lines, '\n')

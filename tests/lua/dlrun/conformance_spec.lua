@@ -112,14 +112,14 @@ describe('the conformance kit', function()
         assert.equal(1, status)
         assert.matches('float32, bad index: input 1 has the index 3 of 3 elements, and it gives a result', out)
         assert.matches('input 1 has the index %-4 of 3 elements', out)
-        assert.is_nil(out:find('contiguous:', 1, true))
+        assert.is_nil(out:find('@0:3 2,4 | -1) float32, contiguous', 1, true))
     end)
 
     it('finds a product that is right when it is short', function()
         local status, out = crooked 'gemm'
         assert.equal(1, status)
         assert.matches('gemm%(1,2,520 1,520,3 | %) float32, contiguous: output 0: element 0 is', out)
-        assert.is_nil(out:find('gemm(2,3,4', 1, true))
+        assert.is_nil(out:find('gemm(2,3,4 2,4,5 | ) float32', 1, true))
     end)
 
     it('finds a compiler whose kernels do not run', function()
@@ -195,6 +195,13 @@ describe('the conformance kit', function()
         local status, out = dlrun {'--plugin=' .. plugin, '--conformance=cpu/liar::honest', '--json'}
         assert.equal(0, status)
         assert.matches('no case', out)
+    end)
+
+    it('tells five failures of a kind, and how many more there are', function()
+        local _, out = liar 'liar::harsh'
+        local _, alike = out:gsub(', contiguous: ', '')
+        assert.equal(5, alike)
+        assert.matches('liar::harsh: and 5 more', out)
     end)
 
     it('speaks JSON', function()

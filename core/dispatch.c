@@ -234,7 +234,7 @@ static dl_status compose_or_fall_back(dl_call_context *c, uint32_t failures) {
     if (status != DL_UNSUPPORTED) return status;
     dl_set_random_call(call);
     if (dl_fallback_allowed(c->frame.device)) return dl_fallback_run(c->op, &c->frame);
-    return covers ? dl_fail_context(status, "%s", c->op->name) : lacking(c, failures);
+    return covers ? dl_fail_named(status, c->op->name) : lacking(c, failures);
 }
 
 static _Thread_local int32_t primitives_only;

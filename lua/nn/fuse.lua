@@ -10,7 +10,7 @@ local C = base.C
 local M = {}
 
 local MAX_CHAIN, MAX_ATTRS = 4, 16
-local POINTWISE = 32 -- DL_OP_POINTWISE of dlrun/plugin.h
+local POINTWISE = require('dlrun.constants').flag.POINTWISE
 local chain = ffi.new('dl_epilogue[?]', MAX_CHAIN)
 local attrs = ffi.new('dl_attr[?]', MAX_ATTRS)
 

@@ -1,8 +1,8 @@
 -- call.lua: one call of an op through the door, without raising errors.
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
-local constants = require 'dlrun.conformance.constants'
 local raw = require 'torch.raw'
+local tensors = require 'dlrun.conformance.tensors'
 local C = base.C
 
 -- Calls op with an array of tensors (false where absent) on a device. outs: tensors to write into, or nil for new ones. Random
@@ -19,7 +19,7 @@ return function(op, inputs, attributes, device, outs)
     end
     local default = C.dl_default_device()
     base.check(C.dl_set_default_device(device))
-    C.dl_seed(constants.seed)
+    C.dl_seed(tensors.SEED)
     local status = C.dl_call(op.id, ins, #inputs, pointers, op.outputs, attributes.array, attributes.n)
     local message = status ~= 0 and ffi.string(C.dl_last_error()) or nil
     base.check(C.dl_set_default_device(default))

@@ -3,7 +3,7 @@
 -- form (--cases).
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
-local constants = require 'dlrun.conformance.constants'
+local constants = require 'dlrun.constants'
 local C = base.C
 
 local M = {}

@@ -5,7 +5,7 @@
 local ffi = require 'ffi'
 local base = require 'dlrun.ffi'
 local call = require 'dlrun.conformance.call'
-local constants = require 'dlrun.conformance.constants'
+local constants = require 'dlrun.constants'
 local reference = require 'dlrun.conformance.reference'
 local tensors = require 'dlrun.conformance.tensors'
 local types = require 'torch.types'
@@ -48,7 +48,7 @@ local function evaluate(op, type, inputs, attributes)
     if not shape then return {refused = 'the shapes do not broadcast'} end
     local result = {shape = shape, values = {}}
     if bit.band(op.flags, constants.flag.RANDOM) ~= 0 and type.name == 'int64' then
-        attributes = tensors.attributes(constants.seed .. ' 0', type.dtype)
+        attributes = tensors.attributes(tensors.SEED .. ' 0', type.dtype)
     end
     for k = 1, tensors.count(shape) do
         for j, x in ipairs(inputs) do values[j - 1] = x.values[placeIn(x, shape, k - 1)] end

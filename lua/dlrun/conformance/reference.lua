@@ -4,7 +4,7 @@
 -- A tensor here is {values, shape}: a Lua array in logical order. Each function gets the inputs and the attributes and returns
 -- its outputs.
 local ffi = require 'ffi'
-local opcode = require('dlrun.conformance.constants').opcode
+local opcode = require('dlrun.constants').opcode
 
 local M = {}
 

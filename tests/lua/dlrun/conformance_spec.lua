@@ -1,6 +1,6 @@
 -- The conformance kit: passes what is right, finds what is wrong (tests/core/plugins/liar.c and crooked.c), prints a matrix or
 -- JSON; tests/conformance/run.
-local constants = require 'dlrun.conformance.constants'
+local constants = require 'dlrun.constants'
 local support = require 'tests.lua.support'
 local dlrun = support.dlrun
 
